@@ -1,0 +1,64 @@
+# Needs make, git and a Python >= 3.11. Each target installs what it needs into .venv by itself, and
+# again when pyproject.toml changed.
+#
+#   PYTHON=python3.13   the Python that .venv is made with   (make clean first)
+#   ARGS="-k window"    what pytest is to run instead of everything
+#   DEMO_ARGS="…"       arguments of the demo
+
+VENV ?= .venv
+BIN = $(VENV)/bin
+ARGS ?=
+DEMO_ARGS ?=
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-all lint lint-style lint-types lint-imports format dev clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; \
+	  do printf '%-19s %s\n' "$$name" "$$text"; done
+
+demo: $(VENV)/.demo ## play an outage, live, for about 30 seconds
+	@$(BIN)/python -m examples.outage $(DEMO_ARGS)
+
+test: $(VENV)/.test ## run the tests and judge their coverage
+ifeq ($(strip $(ARGS)),)
+	@$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=98
+	$(BIN)/coverage report --fail-under=100 --include='*/_core/*'
+else
+	$(BIN)/python -m pytest $(ARGS)
+endif
+
+test-all: ## run the tests on every Python >= 3.11 of this machine
+	@MAKE='$(MAKE)' scripts/test-all
+
+lint: lint-style lint-types lint-imports ## check format, style, types and the direction of imports
+
+lint-style: $(VENV)/.lint
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+lint-types: $(VENV)/.lint
+	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+lint-imports: $(VENV)/.lint
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.lint ## rewrite the code in the house format
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+dev: $(VENV)/.dev ## install everything, for an editor or pre-commit
+
+clean: ## remove environments, caches and what was built
+	rm -rf .venv .venv-* .venv*.log build dist .coverage .coverage.* htmlcov
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.%: pyproject.toml scripts/venv
+	@scripts/venv $(VENV) $*

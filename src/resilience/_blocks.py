@@ -1,0 +1,100 @@
+"""Blocks: `with` and `async with` around statements, on one object that everyone shares.
+
+The object cannot keep the admission of each `with` in itself, so a block is found again by its
+context: the innermost one of this guard that was entered there. A block left in another context
+than it was entered in (a request-scoped dependency, a fixture) is recognised while it is the only
+one open; one that cannot be told apart is given back without a verdict.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from resilience import _log
+from resilience._verdict import CANCELLED
+
+if TYPE_CHECKING:
+    from resilience._core.slots import Token
+    from resilience._guard import Guard
+
+__all__ = ["Blocks"]
+
+
+class _Block:
+    """One block: its guard and its admission."""
+
+    __slots__ = ("guard", "left", "token")
+
+    def __init__(self, guard: Guard, token: Token) -> None:
+        self.guard = guard
+        self.token = token
+        self.left = False
+
+
+_entered: ContextVar[tuple[_Block, ...]] = ContextVar("resilience_blocks", default=())
+
+
+class Blocks:
+    """The blocks that are open on one shell."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self) -> None:
+        self._open: dict[int, _Block] = {}
+
+    def enter(self, guard: Guard) -> None:
+        """Be admitted."""
+        self._push(guard, guard.enter())
+
+    async def aenter(self, guard: Guard) -> None:
+        """Be admitted, in a task."""
+        self._push(guard, await guard.aenter())
+
+    def _push(self, guard: Guard, token: Token) -> None:
+        if token.scope is not None:
+            token.scope.enforce()
+        block = _Block(guard, token)
+        self._open[id(block)] = block
+        # Blocks that were left elsewhere are still in the tuple of the context they were entered in.
+        _entered.set((*(each for each in _entered.get() if not each.left), block))
+
+    def leave(self, error: BaseException | None) -> None:
+        """Settle the block that ends here."""
+        block, known = self._find()
+        if block is None:
+            return
+        if not known:
+            block.guard.finish_as(block.token, CANCELLED)
+            name = block.guard.entry.name
+            _log.warn(
+                f"block {name!r}",
+                "a block of %r was left where it was not entered, and could not be told from "
+                "others: it was given back without a verdict (use `with ….acquire()`)",
+                name,
+            )
+        elif error is None:
+            block.guard.finish(block.token, None)
+        else:
+            failure = block.guard.fail(block.token, error)
+            if failure.error is not error:
+                raise failure.error from error
+
+    def _find(self) -> tuple[_Block | None, bool]:
+        """Claim the block that ends here; false: it is only one of those it could be."""
+        here = _entered.get()
+        for block in reversed(here):
+            if self._claim(block):
+                _entered.set(tuple(each for each in here if each is not block))
+                return block, True
+        alone = len(self._open) == 1
+        for block in tuple(self._open.values()):
+            if self._claim(block):
+                return block, alone
+        return None, False
+
+    def _claim(self, block: _Block) -> bool:
+        if self._open.pop(id(block), None) is None:  # of another shell, or left already
+            return False
+        block.left = True
+        return True

@@ -1,0 +1,181 @@
+"""CircuitBreaker: the circuit alone. It never waits, so it has no colour.
+
+Its closed path carries no token: an admission is the generation it was made in. Whatever is not an
+ordinary call of a closed circuit (a trial, a refusal, a caller with a deadline, a judged duration)
+goes the general way of `_calls.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, final
+
+from resilience._calls import PLAIN, coroutine_in, function_in, is_awaitable
+from resilience._core.outcome import Outcome, State
+from resilience._deadline import current
+from resilience._guard import Guard
+from resilience._registry import declared
+from resilience._shell import Shell
+from resilience._verdict import Failures, verdicts_of
+from resilience._wrap import wrap
+from resilience.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resilience._registry import Registry
+    from resilience._snapshot import Snapshot
+    from resilience._typing import Guarded
+    from resilience.settings import Fields, Settings
+
+__all__ = ["CircuitBreaker"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_OTHERS = {"max_concurrency", "max_waiting", "max_wait", "fallback_max_concurrency"}
+
+
+@final
+class CircuitBreaker(Shell):
+    """
+    A circuit breaker: refuses calls to what keeps failing, and tries it again after a while.
+
+    Use it as a decorator, as `with breaker:` or `async with breaker:`, or by `breaker.acquire()`.
+    Sync code, asyncio and trio share one object. A named one shares its circuit with everything of
+    that name in its registry.
+
+    Args:
+        name: Its name; `None` makes it private.
+        settings: How it behaves.
+        handle: Which exceptions are failures: a class, a tuple of them, or a predicate.
+        ignore: Which exceptions say nothing about the dependency; wins over `handle`.
+        is_failure: A predicate that finds failures among results.
+        registry: Where its name belongs; `None`: `default_registry`.
+        **fields: Fields of `Settings` by keyword; they win over `settings`. A breaker enforces no
+            `timeout`: it only tells how long a trial may take, and what is a fair share.
+
+    Raises:
+        ConfigurationError: A setting is wrong, or contradicts another one of that name.
+
+    Example:
+        >>> from resilience import CircuitBreaker
+        >>> @CircuitBreaker(error_percent=25, sleep_window=10)
+        ... def fetch(n):
+        ...     return n + 1
+        >>> fetch(1)
+        2
+    """
+
+    __module__ = "resilience"
+    __slots__ = ()
+
+    def __init__(
+        self,
+        name: str | None = None,
+        settings: Settings | None = None,
+        *,
+        handle: Failures = Exception,
+        ignore: Failures = (),
+        is_failure: Callable[[Any], bool] | None = None,
+        registry: Registry | None = None,
+        **fields: Unpack[Fields],
+    ) -> None:
+        faults = [f"{field} does nothing for a breaker alone" for field in _OTHERS & fields.keys()]
+        if faults:
+            raise ConfigurationError(*sorted(faults))
+        verdicts = verdicts_of(handle, ignore, is_failure)
+        entry = declared(name, settings, fields, registry)
+        super().__init__(
+            Guard(
+                entry,
+                verdicts,
+                circuit=True,
+                bulkhead=None,
+                timeout=lambda: entry.settings.timeout,
+                enforced=lambda: False,
+                histogram=False,
+            )
+        )
+
+    def __call__(self, fn: Callable[P, R], /) -> Guarded[P, R]:
+        """Guard a function of any kind. Raises `TypeError` for what cannot be guarded."""
+        guarded: Guarded[P, R] = wrap(self, fn)
+        return guarded
+
+    @property
+    def state(self) -> State:
+        """The live state, whatever lies over it. Reading it moves nothing."""
+        return self._guard.entry.circuit.state
+
+    def snapshot(self) -> Snapshot:
+        """Return everything about it at this instant."""
+        return self._guard.entry.snapshot()
+
+    def reset(self) -> None:
+        """Close the circuit, with an empty window; totals stay."""
+        self._guard.entry.reset()
+
+    def guard_function(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Guard a function."""
+        guard = self._guard
+        general = function_in(guard, fn, None, guard)
+        entry = guard.entry
+        circuit, counts, clock, lock = entry.circuit, entry.tally.counts, entry.clock, entry.lock
+        succeeded, deadline, success = circuit.succeeded, current.get, Outcome.SUCCESS
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            generation = circuit.passing
+            if not generation or not guard.plan.bare or deadline() is not None:
+                return general(*args, **kwargs)
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:
+                guard.fail(guard.stand_in(generation), error)
+                raise
+            if type(result) not in PLAIN and is_awaitable(result):
+                return awaited(generation, result)
+            now = clock()
+            with lock:
+                if succeeded(generation, now):
+                    counts[success] += 1
+                    return result
+            guard.finish(guard.stand_in(generation), result)
+            return result
+
+        async def awaited(generation: int, awaitable: Any) -> Any:
+            try:
+                result = await awaitable
+            except BaseException as error:
+                guard.fail(guard.stand_in(generation), error)
+                raise
+            guard.finish(guard.stand_in(generation), result)
+            return result
+
+        return call
+
+    def guard_coroutine(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Guard a coroutine function."""
+        guard = self._guard
+        general = coroutine_in(guard, fn, None)
+        entry = guard.entry
+        circuit, counts, clock, lock = entry.circuit, entry.tally.counts, entry.clock, entry.lock
+        succeeded, deadline, success = circuit.succeeded, current.get, Outcome.SUCCESS
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            generation = circuit.passing
+            if not generation or not guard.plan.bare or deadline() is not None:
+                return await general(*args, **kwargs)
+            try:
+                result = await fn(*args, **kwargs)
+            except BaseException as error:
+                guard.fail(guard.stand_in(generation), error)
+                raise
+            now = clock()
+            with lock:
+                if succeeded(generation, now):
+                    counts[success] += 1
+                    return result
+            guard.finish(guard.stand_in(generation), result)
+            return result
+
+        return call

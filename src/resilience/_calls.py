@@ -1,0 +1,170 @@
+"""Calls: functions and coroutine functions in a guard, and the work of one call on a thread."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from resilience._deadline import binding
+from resilience._guard import quick_steps
+from resilience._units import seconds
+from resilience._worker import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resilience._core.slots import Token
+    from resilience._fallback import Fallbacks
+    from resilience._guard import Guard
+    from resilience._worker import Workers
+
+    Fn = Callable[..., Any]
+
+__all__ = ["PLAIN", "coroutine_in", "function_in", "function_on_thread", "is_awaitable"]
+
+# What most functions return; anything else is looked at for being awaitable.
+PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes, list, dict, tuple, set})
+
+
+def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, awaiting: Guard) -> Fn:
+    """Guard a function that stays in its caller's thread; `awaiting` goes on if it must be awaited."""
+    quick_enter, quick_leave = quick_steps(guard)
+    enter, finish, fail = guard.enter, guard.finish, guard.fail
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        token = None
+        try:
+            token = quick_enter() or enter()
+            result = fn(*args, **kwargs)
+        except BaseException as error:
+            failure = fail(token, error)
+            if failure.fallback and fallbacks is not None:
+                return fallbacks.call(failure.error, args, kwargs)
+            if failure.error is error:
+                raise
+            raise failure.error from error
+        if type(result) not in PLAIN and is_awaitable(result):
+            return _awaited(awaiting, token, _Rest(result, fallbacks, args, kwargs))
+        if not quick_leave(token):
+            finish(token, result)
+        return result
+
+    return call
+
+
+def function_on_thread(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, workers: Workers) -> Fn:
+    """Guard a function that runs on a worker thread, so that its caller gets away in time."""
+    quick_enter, quick_leave = quick_steps(guard)
+    enter, finish, fail = guard.enter, guard.finish, guard.fail
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        token = None
+        try:
+            token = quick_enter() or enter()
+            result = _on_thread(guard, workers, token, Job(fn, args, kwargs))
+        except BaseException as error:
+            failure = fail(token, error)
+            if failure.fallback and fallbacks is not None:
+                return fallbacks.call(failure.error, args, kwargs)
+            if failure.error is error:
+                raise
+            raise failure.error from error
+        if not quick_leave(token):
+            finish(token, result)
+        return result
+
+    return call
+
+
+def _on_thread(guard: Guard, workers: Workers, token: Token, job: Job) -> Any:
+    """Run a job and wait for it no longer than the scope of the call lasts."""
+    bound = binding(token.scope)
+
+    def ended(job: Job) -> None:
+        token.abandoned = False
+        guard.put(token)
+        guard.entry.abandoned.discard(job)
+
+    def abandon() -> bool:
+        # Marked before the worker may see it: from the claim on, the slot is the worker's.
+        guard.entry.abandon(job)
+        token.abandoned = True
+        if job.abandon(ended):
+            return True
+        token.abandoned = False
+        guard.entry.abandoned.discard(job)
+        return False
+
+    try:
+        workers.start(job)
+        in_time = job.wait(None if bound is None else seconds(bound.left))
+    except BaseException:
+        abandon()
+        raise
+    if not in_time and bound is not None and abandon():
+        raise bound.error()
+    return job.result()
+
+
+def coroutine_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
+    """Guard a coroutine function, under asyncio or trio."""
+    quick_enter, quick_leave = quick_steps(guard)
+    aenter, finish, fail = guard.aenter, guard.finish, guard.fail
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        token = None
+        try:
+            token = quick_enter() or await aenter()
+            if token.scope is not None:
+                token.scope.enforce()
+            result = await fn(*args, **kwargs)
+        except BaseException as error:
+            failure = fail(token, error)
+            if failure.fallback and fallbacks is not None:
+                return await fallbacks.acall(failure.error, args, kwargs)
+            if failure.error is error:
+                raise
+            raise failure.error from error
+        if not quick_leave(token):
+            finish(token, result)
+        return result
+
+    return call
+
+
+class _Rest(NamedTuple):
+    """What is left of a call whose function returned an awaitable."""
+
+    awaitable: Any
+    fallbacks: Fallbacks | None
+    args: Any
+    kwargs: Any
+
+
+def _awaited(guard: Guard, token: Token, rest: _Rest) -> Any:
+    """Return what awaits the rest of a call, out of the scope it began in."""
+    if token.scope is not None:
+        token.scope.leave()
+    token.plan = guard.plan
+    return _await(guard, token, rest)
+
+
+async def _await(guard: Guard, token: Token, rest: _Rest) -> Any:
+    try:
+        guard.open_scope(token)
+        token.scope.enforce()
+        result = await rest.awaitable
+    except BaseException as error:
+        failure = guard.fail(token, error)
+        if failure.fallback and rest.fallbacks is not None:
+            return await rest.fallbacks.acall(failure.error, rest.args, rest.kwargs)
+        if failure.error is error:
+            raise
+        raise failure.error from error
+    guard.finish(token, result)
+    return result
+
+
+def is_awaitable(result: object) -> bool:
+    """Whether a result is to be awaited; what can be entered as well is left to its user."""
+    return inspect.isawaitable(result) and not hasattr(result, "__aenter__")

@@ -1,0 +1,370 @@
+"""Command: circuit, bulkhead, deadline and fallback of one name, fused into one call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, final
+
+from resilience._calls import coroutine_in, function_in, function_on_thread
+from resilience._core.outcome import Override, State
+from resilience._fallback import Fallbacks, handlers_of, is_async
+from resilience._guard import Guard
+from resilience._registry import default_registry
+from resilience._shell import Shell
+from resilience._snapshot import Snapshot, explain
+from resilience._units import show
+from resilience._verdict import Failures, verdicts_of
+from resilience._worker import Workers
+from resilience._wrap import source_of, wrap
+from resilience.errors import ConfigurationError
+from resilience.settings import Settings, fields_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from types import TracebackType
+
+    from resilience._bulkhead import Bulkhead
+    from resilience._permit import Permit
+    from resilience._registry import Registry
+    from resilience._typing import GuardedByCommand
+    from resilience.settings import Fields
+
+__all__ = ["Command", "command"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Isolation = Literal["thread", "semaphore"]
+
+
+@final
+class Command(Shell):
+    """
+    What `command(…)` makes: a Hystrix-style command around calls to one dependency.
+
+    Commands of one name in one registry share circuit, bulkhead, metrics and settings; `timeout`,
+    fallback, classification and isolation are this one's own.
+
+    Example:
+        >>> from resilience import command
+        >>> quotes = command("quotes", max_concurrency=5)
+        >>> with quotes:
+        ...     quotes.snapshot().in_flight
+        1
+    """
+
+    __module__ = "resilience"
+    __slots__ = (
+        "_blocking",
+        "_fallbacks_given",
+        "_given",
+        "_isolation",
+        "_on_thread",
+        "_registry",
+        "_workers",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings | None = None,
+        /,
+        *,
+        fallback: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+        handle: Failures = Exception,
+        ignore: Failures = (),
+        is_failure: Callable[[Any], bool] | None = None,
+        isolation: Isolation | None = None,
+        bulkhead: Bulkhead | None = None,
+        registry: Registry | None = None,
+        **fields: Unpack[Fields],
+    ) -> None:
+        if name is None:
+            raise ConfigurationError("a command needs a name")
+        self._given = fields_of(settings, fields)
+        Settings(**self._given)  # type: ignore[typeddict-item]  # the checks across fields
+        verdicts = verdicts_of(handle, ignore, is_failure)
+        handlers = handlers_of(fallback)
+        _check(isolation, bulkhead)
+        self._registry = default_registry if registry is None else registry
+        entry = self._registry.entry(name)
+        self._isolation = isolation
+        # Hystrix's default where it was asked for: a timeout in the decorator itself is enforced.
+        self._on_thread = isolation == "thread" or (
+            isolation is None and fields.get("timeout") is not None
+        )
+        self._fallbacks_given = Fallbacks(entry, handlers) if handlers else None
+        self._workers: Workers | None = None
+        slots = entry if bulkhead is None else bulkhead.entry
+        super().__init__(
+            Guard(
+                entry,
+                verdicts,
+                circuit=True,
+                bulkhead=slots,
+                timeout=self._timeout_of(entry),
+                enforced=lambda: True,
+            )
+        )
+        given = self._given
+        # What stays in its caller's thread has a deadline only where somebody gave one.
+        self._blocking = Guard(
+            entry,
+            verdicts,
+            circuit=True,
+            bulkhead=slots,
+            timeout=self._timeout_of(entry),
+            enforced=lambda: "timeout" in given or "timeout" in entry.configured,
+        )
+
+    def _timeout_of(self, entry: Any) -> Callable[[], float | None]:
+        given = self._given
+
+        def timeout() -> float | None:
+            if "timeout" in entry.configured or "timeout" not in given:
+                found: float | None = entry.configured.get("timeout", 1.0)
+                return found
+            own: float | None = given["timeout"]
+            return own
+
+        return timeout
+
+    # -- guarding
+
+    def __call__(self, fn: Callable[P, R], /) -> GuardedByCommand[P, R]:
+        """
+        Guard a function of any kind; it keeps its name, signature and colour.
+
+        Raises:
+            TypeError: It cannot be guarded, or a sync function has an async fallback.
+            ConfigurationError: Its settings contradict another command of that name.
+        """
+        guarded: GuardedByCommand[P, R] = wrap(self, fn, command=self)
+        self._guard.entry.declare(self._given, source_of(fn))
+        return guarded
+
+    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """
+        Call a sync function as this command.
+
+        Raises:
+            TypeError: It is a coroutine function: use `acall`.
+        """
+        if is_async(fn):
+            raise TypeError(f"{show(fn)} is async: await acall(…) instead of call(…)")
+        self._declare()
+        result: R = self.guard_function(fn)(*args, **kwargs)
+        return result
+
+    async def acall(
+        self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Call and await a coroutine function, or what returns an awaitable, as this command."""
+        self._declare()
+        result: R = await self.guard_coroutine(fn)(*args, **kwargs)
+        return result
+
+    def _declare(self) -> None:
+        self._guard.entry.declare(self._given, "")
+
+    def guard_function(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Guard a function, in its caller's thread or on one of its own."""
+        fallbacks = self._fallbacks
+        for handler in () if fallbacks is None else fallbacks.handlers:
+            if is_async(handler):
+                raise TypeError(f"{show(fn)} is sync: it cannot have the async fallback {show(handler)}")
+        if not self._on_thread:
+            return function_in(self._blocking, fn, fallbacks, self._guard)
+        limit = {**self._guard.entry.settings.chosen(), **self._given}.get("max_concurrency", 10)
+        if limit is None:
+            raise ConfigurationError(
+                "max_concurrency must be an integer with thread isolation, not None: "
+                "nothing else bounds the threads"
+            )
+        if self._workers is None:
+            self._workers = Workers(self.name)
+        return function_on_thread(self._guard, fn, fallbacks, self._workers)
+
+    def guard_coroutine(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Guard a coroutine function."""
+        return coroutine_in(self._guard, fn, self._fallbacks)
+
+    def guard_generator(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Guard a generator function, in its consumer's thread."""
+        if self._isolation == "thread":
+            raise TypeError(f"{show(fn)} is a generator function: it stays in its consumer's thread")
+        return super().guard_generator(fn)
+
+    @property
+    def _fallbacks(self) -> Fallbacks | None:
+        return self._fallbacks_given
+
+    # -- blocks and permits
+
+    def __enter__(self) -> Command:
+        self._declare()
+        self._blocks.enter(self._blocking)
+        return self
+
+    async def __aenter__(self) -> Command:
+        self._declare()
+        await self._blocks.aenter(self._guard)
+        return self
+
+    def acquire(self) -> Permit:
+        """
+        Be admitted, and settle yourself: for calls that end somewhere else than they begin.
+
+        The permit holds a slot until it is settled, and has no deadline.
+
+        Raises:
+            RejectedError: The call is refused.
+            DeadlineExceededError: The caller's time has run out.
+        """
+        self._declare()
+        return super().acquire()
+
+    async def aacquire(self) -> Permit:
+        """Be admitted, waiting for a slot in a task if need be."""
+        self._declare()
+        return await super().aacquire()
+
+    # -- what it is and does
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force, with this command's own timeout."""
+        settings = self._guard.entry.settings
+        return settings.replace(**{**self._given, **settings.chosen(), "timeout": self._timeout()})
+
+    def _timeout(self) -> float | None:
+        return self._timeout_of(self._guard.entry)()
+
+    @property
+    def state(self) -> State:
+        """The live state of its circuit, whatever lies over it. Reading it moves nothing."""
+        return self._guard.entry.circuit.state
+
+    @property
+    def override(self) -> Override | None:
+        """What lies over the live state."""
+        return self._guard.entry.circuit.override
+
+    def snapshot(self) -> Snapshot:
+        """Return everything about its name at this instant."""
+        return self._guard.entry.snapshot()
+
+    def explain(self) -> str:
+        """Say in one paragraph why calls are being admitted or refused right now."""
+        return explain(self.snapshot())
+
+    @property
+    def idle(self) -> bool:
+        """Whether its circuit is closed, not overridden, and nothing runs or waits."""
+        return self._guard.entry.idle
+
+    def __repr__(self) -> str:
+        return f"<Command {self.name!r}, {self.state.value}>"
+
+    # -- what an operator does
+
+    def configure(self, **changes: Unpack[Fields]) -> None:
+        """Change settings of its name, over whatever the code says: see `resilience.configure`."""
+        if self.name is not None:
+            self._registry.configure(self.name, **changes)
+
+    def force_open(self) -> None:
+        """Refuse every call, until the override is cleared or replaced."""
+        self._guard.entry.set_override(Override.OPEN)
+
+    def force_closed(self) -> None:
+        """Let every call pass the circuit; its bulkhead and deadline stay."""
+        self._guard.entry.set_override(Override.CLOSED)
+
+    def shadow(self) -> None:
+        """Take and count every decision, and carry none out."""
+        self._guard.entry.set_override(Override.SHADOW)
+
+    def clear_override(self) -> None:
+        """Go by the live state again."""
+        self._guard.entry.set_override(None)
+
+    def reset(self) -> None:
+        """Close the circuit, with an empty window; totals stay."""
+        self._guard.entry.reset()
+
+
+def _check(isolation: object, bulkhead: object) -> None:
+    from resilience._bulkhead import Bulkhead  # noqa: PLC0415 - the two know each other
+
+    faults = []
+    if isolation not in (None, "thread", "semaphore"):
+        faults.append(f"isolation must be 'thread', 'semaphore' or None, not {show(isolation)}")
+    if bulkhead is not None and not isinstance(bulkhead, Bulkhead):
+        faults.append(f"bulkhead must be a Bulkhead or None, not {show(bulkhead)}")
+    if faults:
+        raise ConfigurationError(*faults)
+
+
+def command(
+    name: str,
+    /,
+    settings: Settings | None = None,
+    *,
+    fallback: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
+    handle: Failures = Exception,
+    ignore: Failures = (),
+    is_failure: Callable[[Any], bool] | None = None,
+    isolation: Isolation | None = None,
+    bulkhead: Bulkhead | None = None,
+    registry: Registry | None = None,
+    **fields: Unpack[Fields],
+) -> Command:
+    """
+    Make a command: circuit breaker, bulkhead, deadline and fallback around calls of one name.
+
+    The order of one call: the circuit is asked; a slot is taken, or waited for; after a wait the
+    circuit is asked again; `timeout` runs from there. A failed call is answered by the fallback,
+    after it was settled.
+
+    Args:
+        name: What is called. Commands of one name share circuit, slots, metrics and settings.
+        settings: How it behaves.
+        fallback: What answers instead: `handler(error, *args, **kwargs)`, or several, tried in
+            order.
+        handle: Which exceptions are failures: a class, a tuple of them, or a predicate.
+        ignore: Which exceptions say nothing about the dependency; wins over `handle`.
+        is_failure: A predicate that finds failures among results.
+        isolation: Where a sync function runs: `"thread"` on a worker, `"semaphore"` in its
+            caller's thread; `None`: on a worker if `timeout` was given here by keyword.
+        bulkhead: A `Bulkhead` that several names share.
+        registry: Where the name belongs; `None`: `default_registry`.
+        **fields: Fields of `Settings` by keyword; they win over `settings`.
+
+    Raises:
+        ConfigurationError: A setting is wrong: all faults together.
+
+    Example:
+        >>> from resilience import command
+        >>> def anonymous(error, user_id):
+        ...     return {"id": user_id, "name": "?"}
+        >>> @command("user_service", timeout=1.0, error_percent=50, fallback=anonymous)
+        ... def get_user(user_id):
+        ...     raise ConnectionError("refused")
+        >>> get_user(7)
+        {'id': 7, 'name': '?'}
+        >>> get_user.command.snapshot().window.failures
+        1
+    """
+    return Command(
+        name,
+        settings,
+        fallback=fallback,
+        handle=handle,
+        ignore=ignore,
+        is_failure=is_failure,
+        isolation=isolation,
+        bulkhead=bulkhead,
+        registry=registry,
+        **fields,
+    )
+

@@ -1,0 +1,360 @@
+"""Circuit: closed, open or half-open, and who may pass.
+
+States and the events that move them (the table TRANSITIONS is the whole truth; the diagram in the
+documentation is drawn from it):
+
+- Closed: everyone passes. TRIPPED by the very result that brings the window to
+  `calls >= volume_threshold` and `errors*100 >= error_percent*calls`, or slow calls likewise;
+  integers, no rounding.
+- Open: nobody passes until `retry_at`. Then the next admission, and nothing else, has ATTEMPTED.
+- Half-open: at most `half_open_calls` trials hold an unexpired lease. Enough successes and it has
+  RECOVERED; the first failed trial and it has RELAPSED. A lease that ran out (a hung call) no
+  longer blocks the next trial, but its result still counts while this generation lasts.
+- RESET closes from anywhere.
+
+Generations: every transition raises `generation` by one, and every admission carries the one it
+was made in. A result of an earlier generation changes nothing (sony/gobreaker's rule).
+
+Overrides lie over the live state, and never change it.
+
+Compute, then commit: a step first works out what will be and then changes the fields in
+statements that call nothing, so an interrupt leaves the state before or the state after.
+
+Not thread-safe; the shell locks. `passing` alone may be read without the lock.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+import attrs
+
+from .outcome import Override, State
+from .window import RollingWindow
+
+__all__ = ["TRANSITIONS", "Circuit", "Event", "Refusal", "Rules", "Transition", "Trial"]
+
+
+class Event(enum.StrEnum):
+    """What moves a circuit from one state to another."""
+
+    TRIPPED = "too many errors or slow calls"
+    ATTEMPTED = "sleep window over, a trial starts"
+    RECOVERED = "enough trials succeeded"
+    RELAPSED = "a trial failed"
+    RESET = "reset by an operator"
+
+
+TRANSITIONS: Final = {
+    (State.CLOSED, Event.TRIPPED): State.OPEN,
+    (State.OPEN, Event.ATTEMPTED): State.HALF_OPEN,
+    (State.HALF_OPEN, Event.RECOVERED): State.CLOSED,
+    (State.HALF_OPEN, Event.RELAPSED): State.OPEN,
+    (State.OPEN, Event.RESET): State.CLOSED,
+    (State.HALF_OPEN, Event.RESET): State.CLOSED,
+}
+
+
+@attrs.frozen(kw_only=True)
+class Rules:
+    """The settings a circuit goes by, in integers: nanoseconds, and ratios as (num, den)."""
+
+    volume_threshold: int
+    error_ratio: tuple[int, int]
+    slow_ratio: tuple[int, int]
+    sleep_window: int
+    sleep_window_max: int | None
+    sleep_window_jitter: float
+    half_open_calls: int
+    half_open_successes: int
+    bucket_width: int
+    buckets: int
+
+
+@attrs.frozen
+class Transition:
+    """One change of state."""
+
+    old: State
+    new: State
+    event: Event
+    reason: str
+    at: int
+
+
+@attrs.frozen
+class Refusal:
+    """The circuit lets nobody pass; `retry_after` is nanoseconds, `None` where nobody knows."""
+
+    state: State
+    retry_after: int | None
+
+
+class Trial:
+    """
+    The lease of one half-open call; its identity is the claim, so giving back is idempotent.
+
+    It lasts as long as its call may take, and at least one sleep window.
+    """
+
+    __slots__ = ("expires", "timeout")
+
+    def __init__(self, timeout: int) -> None:
+        self.timeout = timeout
+        self.expires = 0
+
+
+class Circuit:
+    """The state machine of one dependency."""
+
+    __slots__ = (
+        "_entered",
+        "_failed_trials",
+        "_override",
+        "_spent",
+        "_successes",
+        "_trials",
+        "generation",
+        "last",
+        "last_error",
+        "oldest",
+        "passing",
+        "retry_at",
+        "rules",
+        "state",
+        "transitions",
+        "trials",
+        "window",
+    )
+
+    def __init__(self, rules: Rules, now: int) -> None:
+        self.rules = rules
+        self.window = RollingWindow(rules.bucket_width, rules.buckets, now)
+        self.state = State.CLOSED
+        self.generation = 1
+        self.oldest = 1
+        """Admissions of an earlier generation than this are void: they were made before a fork."""
+        self._override: Override | None = None
+        self.passing = 1
+        """The generation while everyone passes unasked, otherwise 0: all the closed path reads."""
+        self.retry_at = 0
+        self.last: Transition | None = None
+        self.last_error: str | None = None
+        self.transitions: dict[tuple[State, State], int] = {}
+        self.trials: dict[str, int] = {}
+        self._trials: tuple[Trial, ...] = ()
+        self._successes = 0
+        self._failed_trials = 0
+        self._entered = now
+        self._spent: dict[State, int] = {}
+
+    # -- admission
+
+    def ask(self, now: int) -> Refusal | None:
+        """Say whether a call would be refused; changes nothing."""
+        if self.state is State.CLOSED:
+            return None
+        if self.state is State.OPEN:
+            left = self.retry_at - now
+            return Refusal(State.OPEN, left) if left > 0 else None
+        running = [trial.expires for trial in self._trials if trial.expires > now]
+        if len(running) < self.rules.half_open_calls:
+            return None
+        return Refusal(State.HALF_OPEN, min(running) - now)
+
+    def admit(self, trial: Trial, now: int) -> bool:
+        """Admit a call that `ask` would not refuse; true if it is a trial and holds `trial`."""
+        if self.state is State.CLOSED:
+            return False
+        if self.state is State.OPEN:
+            why = "the sleep window is over"
+            self._move(Event.ATTEMPTED, why, now, 0, self._failed_trials, self.last_error)
+        else:
+            expired = [held for held in self._trials if held.expires <= now]
+            if expired:
+                self._count_trials("expired", len(expired))
+                self._trials = tuple(held for held in self._trials if held.expires > now)
+        trial.expires = now + max(trial.timeout, self.rules.sleep_window)
+        self._trials += (trial,)
+        return True
+
+    def give_back(self, trial: Trial) -> None:
+        """End a trial without a verdict. A second time, or after its lease, it does nothing."""
+        if trial in self._trials:
+            self._count_trials("released", 1)
+            self._trials = tuple(held for held in self._trials if held is not trial)
+
+    # -- results
+
+    def succeeded(self, generation: int, now: int) -> bool:
+        """Record a quick success where it can move nothing; false: not so, `record` decides."""
+        window = self.window
+        if generation != self.passing:
+            return False
+        if now >= window.edge:
+            window.advance(now)
+        if window.errors or window.slow:
+            return False
+        window.calls += 1
+        return True
+
+    def record(
+        self,
+        generation: int,
+        trial: Trial | None,
+        now: int,
+        *,
+        error: str | None,
+        slow: bool = False,
+        draw: float = 0.0,
+        hold: int = 0,
+    ) -> bool:
+        """
+        Record a result; false if it is stale and changes nothing.
+
+        Args:
+            generation: Of the admission.
+            trial: Of the admission, if it is one.
+            now: When the result was there.
+            error: What went wrong, in a few words; `None` for a success.
+            slow: Whether it took `slow_call_duration` or more.
+            draw: A random number in [0, 1) for the jitter.
+            hold: If this opens the circuit, it stays so for at least this long.
+        """
+        if generation != self.generation:
+            return False
+        self.window.add(now, error=error is not None, slow=slow)
+        if self.state is State.CLOSED:
+            reason = self._too_many()
+            if reason is not None:
+                self._open(Event.TRIPPED, reason, error, now, draw, hold)
+        elif trial is not None:
+            self._judge(trial, now, error, slow=slow, draw=draw, hold=hold)
+        return True
+
+    def _too_many(self) -> str | None:
+        """Say why the window opens the circuit, if it does."""
+        calls, rules = self.window.calls, self.rules
+        if calls < rules.volume_threshold:
+            return None
+        for count, (part, whole), what in (
+            (self.window.errors, rules.error_ratio, "failed"),
+            (self.window.slow, rules.slow_ratio, "were slow"),
+        ):
+            if count and count * whole >= part * calls:
+                return f"{count} of {calls} calls {what}, the limit is {part * 100 / whole:g} %"
+        return None
+
+    def _judge(
+        self, trial: Trial, now: int, error: str | None, *, slow: bool, draw: float, hold: int
+    ) -> None:
+        failed = error is not None or slow
+        if trial in self._trials:  # an expired one is counted as that already
+            self._count_trials("failure" if failed else "success", 1)
+            self._trials = tuple(held for held in self._trials if held is not trial)
+        if failed:
+            why = "a trial was slow" if error is None else "a trial failed"
+            self._open(Event.RELAPSED, why, error, now, draw, hold)
+            return
+        self._successes += 1
+        if self._successes >= self.rules.half_open_successes:
+            count = self._successes
+            plural = "trial" if count == 1 else "trials"
+            self._close(Event.RECOVERED, f"{count} {plural} succeeded", now)
+
+    # -- transitions
+
+    def reset(self, now: int) -> None:
+        """Close, with an empty window. Of a closed circuit only the window is emptied."""
+        if self.state is State.CLOSED:
+            self.window.clear(now)
+        else:
+            self._close(Event.RESET, "reset", now)
+
+    def _open(
+        self, event: Event, reason: str, error: str | None, now: int, draw: float, hold: int
+    ) -> None:
+        rules = self.rules
+        failed = self._failed_trials + (event is Event.RELAPSED)
+        sleep = rules.sleep_window
+        if rules.sleep_window_max is not None:
+            # 64 doublings pass every limit; shifting by the count itself would grow without end.
+            sleep = min(sleep << min(failed, 64), rules.sleep_window_max)
+        sleep += int(sleep * rules.sleep_window_jitter * draw)
+        self._move(event, reason, now, now + max(sleep, hold), failed, error)
+
+    def _close(self, event: Event, reason: str, now: int) -> None:
+        self.window.clear(now)
+        self._move(event, reason, now, 0, 0, None)
+
+    def _move(
+        self,
+        event: Event,
+        reason: str,
+        now: int,
+        retry_at: int,
+        failed_trials: int,
+        last_error: str | None,
+    ) -> None:
+        old, new = self.state, TRANSITIONS[self.state, event]
+        last = Transition(old, new, event, reason, now)
+        transitions = {**self.transitions, (old, new): self.transitions.get((old, new), 0) + 1}
+        spent = {**self._spent, old: self._spent.get(old, 0) + max(0, now - self._entered)}
+        if self._trials:
+            self._count_trials("released", len(self._trials))
+        generation = self.generation + 1
+        passing = generation if new is State.CLOSED and self._override is None else 0
+        (
+            self.state, self.generation, self.passing, self.retry_at, self.last, self.last_error,
+            self.transitions, self._spent, self._entered, self._trials, self._successes,
+            self._failed_trials,
+        ) = (
+            new, generation, passing, retry_at, last, last_error,
+            transitions, spent, now, (), 0, failed_trials,
+        )  # fmt: skip
+
+    # -- from outside
+
+    @property
+    def override(self) -> Override | None:
+        """What an operator has put over the live state."""
+        return self._override
+
+    @override.setter
+    def override(self, override: Override | None) -> None:
+        free = self.state is State.CLOSED and override is None
+        self._override, self.passing = override, self.generation if free else 0
+
+    @property
+    def trials_running(self) -> int:
+        """How many trials have not been settled, expired ones included."""
+        return len(self._trials)
+
+    def configure(self, rules: Rules, now: int) -> None:
+        """Go by other rules; the state stays, the window only if its shape does."""
+        shape = rules.bucket_width, rules.buckets
+        if shape != (self.window.width, self.window.size):
+            self.window = RollingWindow(*shape, now)
+        self.rules = rules
+
+    def spent(self, now: int) -> dict[State, int]:
+        """Nanoseconds spent in each state so far."""
+        spent = {state: self._spent.get(state, 0) for state in State}
+        spent[self.state] += max(0, now - self._entered)
+        return spent
+
+    def forked(self, now: int) -> None:
+        """Begin anew in a child process: state and window stay, claims and totals do not."""
+        self._trials = ()
+        self._successes = 0
+        self.trials = {}
+        self.transitions = {}
+        self._spent = {}
+        self._entered = now
+        self.generation += 1
+        self.oldest = self.generation
+        self.passing = self.generation if self.passing else 0
+
+    def _count_trials(self, outcome: str, count: int) -> None:
+        self.trials[outcome] = self.trials.get(outcome, 0) + count

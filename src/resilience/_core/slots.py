@@ -1,0 +1,194 @@
+"""Slots: how many calls run at once, and who waits.
+
+Rules:
+
+- A slot is a Token. `capacity` tokens may exist; idle ones lie in `free`, and a call runs with one
+  taken from there. So the number of calls that run is a fact about objects, not a count that
+  could drift: `in_flight == issued - len(free)`.
+- Taking an idle token and laying it back are each one operation on a list, atomic by itself:
+  `grab` and `put` need no lock. Whatever else there is to do (somebody waits, the capacity has
+  shrunk below what runs) is announced in `attention`, before it is looked after: `grab` then takes
+  nothing, and whoever has laid a token back calls `assign`.
+- A token that dies while taken (its call was torn down by an interrupt before it could lay it
+  back) puts itself on `lost`; whoever finds the slots full calls `reclaim`.
+- Waiters are served in the order they came, and no newcomer passes them. `assign` hands idle
+  tokens over and returns whom to wake.
+- A waiter that leaves after it was served hands its token on.
+- After a fork the child has new lists, and tokens from before return to the old ones: they are
+  void without anyone checking.
+
+But for `grab` and `put`, not thread-safe; the shell locks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+__all__ = ["Slots", "Token", "Waiter"]
+
+
+class Token:
+    """
+    One admission: the slot it holds, if any, and what its result will be judged by.
+
+    It is settled exactly once, by the shell that took it. Dropped instead, it says so.
+    """
+
+    __slots__ = (
+        "abandoned",
+        "generation",
+        "home",
+        "lost",
+        "owner",
+        "plan",
+        "scope",
+        "started",
+        "trial",
+    )
+
+    def __init__(self, home: list[Token] | None, lost: list[Token] | None) -> None:
+        self.home = home
+        self.lost = lost
+        self.generation = 0
+        self.started = 0
+        self.abandoned = False
+        # What the shells attach: the machine knows nothing of it.
+        self.trial: Any = None
+        self.scope: Any = None
+        self.plan: Any = None
+        self.owner: Any = None
+
+    def __del__(self) -> None:
+        # Runs wherever the last reference goes, in the middle of a step of ours if a collection
+        # falls there: one append to a list is all that is safe.
+        if self.lost is not None:
+            self.lost.append(self)
+
+
+class Waiter:
+    """One caller in the waiting room; `wake` is the shell's way to reach it."""
+
+    __slots__ = ("token", "wake")
+
+    def __init__(self) -> None:
+        self.token: Token | None = None
+        self.wake: Any = None
+
+
+class Slots:
+    """The tokens of one bulkhead and the queue for them."""
+
+    __slots__ = ("attention", "capacity", "free", "issued", "lost", "max_waiting", "waiters")
+
+    def __init__(self, capacity: int | None, max_waiting: int, lost: list[Token]) -> None:
+        self.capacity = capacity
+        self.max_waiting = max_waiting
+        self.attention = False
+        self.free: list[Token] = []
+        self.lost = lost
+        self.issued = 0
+        self.waiters: deque[Waiter] | tuple[()] = ()
+
+    @property
+    def in_flight(self) -> int:
+        """How many tokens are taken."""
+        return self.issued - len(self.free)
+
+    # -- without the lock
+
+    def grab(self) -> Token | None:
+        """Take an idle token if there is one and nothing wants attention."""
+        if self.attention or not self.free:
+            return None
+        try:
+            return self.free.pop()
+        except IndexError:  # another thread was quicker
+            return None
+
+    def put(self, token: Token) -> bool:
+        """Lay a token back; true: `assign` must follow."""
+        if token.home is not None:
+            token.home.append(token)
+        return self.attention
+
+    # -- with the lock
+
+    def take(self) -> Token | None:
+        """Take an idle token, or make one while there may be more; `None`: full."""
+        self._shrink()
+        if self.waiters:
+            return None
+        return self._next()
+
+    def _next(self) -> Token | None:
+        try:
+            return self.free.pop()
+        except IndexError:
+            pass
+        if self.capacity is not None and self.issued >= self.capacity:
+            return None
+        # The count first: an interrupt in between drops a token that then reports itself lost.
+        self.issued += 1
+        return Token(self.free, self.lost)
+
+    def enqueue(self) -> Waiter | None:
+        """Enter the waiting room; `None`: it is full. `assign` must follow."""
+        if len(self.waiters) >= self.max_waiting:
+            return None
+        if not isinstance(self.waiters, deque):
+            self.waiters = deque()
+        waiter = Waiter()
+        self.waiters.append(waiter)
+        self.attention = True
+        return waiter
+
+    def assign(self) -> list[Waiter]:
+        """Give what is idle to those who wait longest; returns whom to wake."""
+        served: list[Waiter] = []
+        self._shrink()
+        while self.waiters:
+            token = self._next()
+            if token is None:
+                break
+            waiter = self.waiters[0]
+            waiter.token = token
+            self.waiters.popleft()
+            served.append(waiter)
+        self.attention = bool(self.waiters) or self._over()
+        return served
+
+    def leave(self, waiter: Waiter) -> None:
+        """Leave the waiting room, served or not. `assign` must follow."""
+        if waiter.token is not None:
+            token, waiter.token = waiter.token, None
+            self.put(token)
+        elif isinstance(self.waiters, deque) and waiter in self.waiters:
+            self.waiters.remove(waiter)
+
+    def reclaim(self, token: Token) -> None:
+        """Strike a lost token off. `assign` must follow."""
+        if token.home is self.free:
+            self.issued -= 1
+
+    def resize(self, capacity: int | None, max_waiting: int) -> None:
+        """Change the limits; what runs goes on. `assign` must follow."""
+        self.capacity = capacity
+        self.max_waiting = max_waiting
+        self.attention = True
+
+    def forked(self) -> None:
+        """Begin anew in a child process: nothing runs, nobody waits."""
+        self.attention = False
+        self.free = []
+        self.issued = 0
+        self.waiters = ()
+
+    def _over(self) -> bool:
+        return self.capacity is not None and self.issued > self.capacity
+
+    def _shrink(self) -> None:
+        while self._over() and self.free:
+            token = self.free.pop()
+            token.lost = None
+            self.issued -= 1

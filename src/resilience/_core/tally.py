@@ -1,0 +1,78 @@
+"""Tally: what became of the calls, since the beginning.
+
+Rules:
+
+- Every call counts exactly one outcome, so their sum is the number of calls made.
+- A histogram is kept for each outcome of calls that were executed; it counts a duration in the
+  first bucket whose bound is not below it, and the rest in one more.
+- Integers only: a sum of nanoseconds loses nothing and cannot be poisoned.
+
+Not thread-safe; the shell locks.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from .outcome import Outcome
+
+__all__ = ["Histogram", "Tally"]
+
+
+class Histogram:
+    """Durations in nanoseconds, by bucket."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[int, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0
+
+    def add(self, duration: int) -> None:
+        """Count one duration."""
+        self.counts[bisect_left(self.bounds, duration)] += 1
+        self.total += duration
+
+
+class Tally:
+    """Counts per outcome, slow and stale results, fallbacks, and the durations of calls."""
+
+    __slots__ = (
+        "bounds",
+        "counts",
+        "fallbacks",
+        "latency",
+        "shadowed",
+        "slow",
+        "stale",
+    )
+
+    def __init__(self, bounds: tuple[int, ...]) -> None:
+        self.bounds = bounds
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew, as a forked child does."""
+        self.counts = dict.fromkeys(Outcome, 0)
+        self.latency: dict[Outcome, Histogram] = {}
+        self.fallbacks: dict[str, int] = {}
+        self.shadowed: dict[str, int] = {}
+        self.slow = 0
+        self.stale = 0
+
+    def rebound(self, bounds: tuple[int, ...]) -> None:
+        """Go by other bounds: durations counted so far do not fit them and are dropped."""
+        if bounds != self.bounds:
+            self.bounds = bounds
+            self.latency = {}
+
+    def count(self, outcome: Outcome, duration: int | None = None) -> None:
+        """Count one call; `duration` if it was executed and is to be in the histogram."""
+        self.counts[outcome] += 1
+        if duration is not None:
+            try:
+                histogram = self.latency[outcome]
+            except KeyError:
+                histogram = self.latency[outcome] = Histogram(self.bounds)
+            histogram.add(duration)

@@ -1,0 +1,295 @@
+"""Deadlines: a moment after which work is of no use, ambient as in Go's `context`.
+
+- The scopes of one task form a chain; what binds is the one that ends first, so an inner scope
+  never lengthens an outer one.
+- A scope that was left in time binds nobody any more, though a child task may still carry it.
+  One that ran out stays so. One whose entering was interrupted never binds.
+- A scope opened in a task is enforced there by an alarm. Carried to another task or thread it is
+  enforced by each command there, and by whoever asks `remaining()`.
+- Each scope has the clock it was made with; chains may mix clocks, so what is compared is the
+  time left.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, final, overload
+
+from resilience import _alarm
+from resilience._units import YEAR, nanoseconds, number, seconds, show
+from resilience.errors import ConfigurationError, DeadlineExceededError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Token as Reset
+
+    from resilience._units import Duration
+
+__all__ = ["Deadline", "binding", "current", "current_deadline", "read_length", "remaining"]
+
+_T = TypeVar("_T")
+
+current: ContextVar[Deadline | None] = ContextVar("resilience_deadline", default=None)
+
+
+class _Stage(enum.Enum):
+    NEW = enum.auto()
+    RUNNING = enum.auto()
+    LEFT = enum.auto()
+    OVER = enum.auto()
+
+
+_BINDS: Final = (_Stage.RUNNING, _Stage.OVER)
+
+
+@final
+class Deadline:
+    """
+    A running time budget: what `with deadline(…) as d` and `current_deadline()` give.
+
+    Everything it tells includes the enclosing scopes: the earliest one counts.
+
+    Example:
+        >>> from resilience import deadline
+        >>> with deadline(60) as budget:
+        ...     budget.expired, budget.remaining <= 60
+        (False, True)
+    """
+
+    __module__ = "resilience"
+    __slots__ = (
+        "_alarm",
+        "_bound",
+        "_clock",
+        "_ends",
+        "_outer",
+        "_reset",
+        "_stage",
+        "_started",
+        "name",
+        "source",
+    )
+
+    def __init__(
+        self,
+        clock: Callable[[], int],
+        length: int | None,
+        outer: Deadline | None,
+        *,
+        started: int | None = None,
+        name: str | None = None,
+        source: object = None,
+    ) -> None:
+        self._clock = clock
+        self._started = clock() if started is None else started
+        self._ends = None if length is None else self._started + length
+        self._outer = outer
+        self._stage = _Stage.NEW
+        self._alarm: _alarm.Alarm | None = None
+        self._bound: Deadline | None = None
+        self._reset: Reset[Deadline | None] | None = None
+        self.name = name
+        self.source = source
+
+    # -- what users ask
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, at least 0; infinity where nothing binds."""
+        left = time_left(self)
+        return math.inf if left is None else seconds(max(left, 0))
+
+    @property
+    def expired(self) -> bool:
+        """Whether time has run out."""
+        left = time_left(self)
+        return left is not None and left <= 0
+
+    @property
+    def at(self) -> float:
+        """The moment it ends, in seconds on its clock; infinity where nothing binds."""
+        left = time_left(self)
+        return math.inf if left is None else seconds(self._clock() + left)
+
+    def check(self) -> None:
+        """
+        Raise if time has run out: for loops in sync code, which nothing can cut off.
+
+        Raises:
+            DeadlineExceededError: For the scope whose time it was.
+        """
+        bound = binding(self)
+        if bound is not None and bound.left <= 0:
+            raise bound.error()
+
+    def __repr__(self) -> str:
+        name = "" if self.name is None else f" of {self.name!r}"
+        return f"<Deadline{name}, {self.remaining:.3g} s left>"
+
+    # -- what the library asks
+
+    @property
+    def left(self) -> int:
+        """Nanoseconds of this scope alone; negative once it has run out."""
+        assert self._ends is not None, "asked of scopes that bind"
+        return self._ends - self._clock()
+
+    @property
+    def bound(self) -> Deadline:
+        """The scope its alarm is set for: this one, or one that was carried to this task."""
+        return self if self._bound is None else self._bound
+
+    @property
+    def running(self) -> bool:
+        """Whether it is entered."""
+        return self._stage is _Stage.RUNNING
+
+    @property
+    def outer(self) -> Deadline | None:
+        """The next scope that encloses this one."""
+        return self._outer
+
+    @property
+    def binds(self) -> bool:
+        """Whether it has an end, was entered, and was not left before the end."""
+        return self._ends is not None and self._stage in _BINDS
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether its alarm rang and nobody else cancelled the task as well."""
+        return self._alarm is not None and self._alarm.alone
+
+    def encloses(self, inner: Deadline | None) -> bool:
+        """Whether it is `inner` or one of the scopes around it."""
+        while inner is not None:
+            if inner is self:
+                return True
+            inner = inner._outer
+        return False
+
+    def error(self) -> DeadlineExceededError:
+        """Return the error that says this scope ran out."""
+        now = self._clock()
+        limit = None if self._ends is None else seconds(self._ends - self._started)
+        elapsed = seconds(max(now - self._started, 0))
+        return DeadlineExceededError(self.name, timeout=limit, elapsed=elapsed, deadline=self)
+
+    def enter(self) -> None:
+        """Make it the current one, without an alarm."""
+        self._reset = current.set(self)
+        self._stage = _Stage.RUNNING
+
+    def enforce(self) -> None:
+        """Set an alarm for the scope that binds, unless its own alarm is set in this task."""
+        bound = binding(self)
+        if bound is None or (bound is not self and bound._guards(_alarm.current_task())):
+            return
+        self._bound = bound
+        self._alarm = _alarm.set_alarm(seconds(bound.left))
+
+    def _guards(self, task: object) -> bool:
+        return self._alarm is not None and self._alarm.task is task
+
+    def leave(self, error: BaseException | None = None) -> bool:
+        """Restore the outer scope and disarm; true if `error` is our own cancellation."""
+        self._restore()
+        in_time = self._ends is None or self.left > 0
+        self._stage = _Stage.LEFT if in_time else _Stage.OVER
+        if self._alarm is None:
+            return False
+        return self._alarm.disarm(error)
+
+    def _restore(self) -> None:
+        reset, self._reset = self._reset, None
+        if reset is None:
+            return
+        try:
+            current.reset(reset)
+        except ValueError:  # left in another context than it was entered in
+            if current.get() is self:
+                current.set(self._outer)
+
+
+def binding(scope: Deadline | None) -> Deadline | None:
+    """Return the scope of a chain that ends first, or `None` if none binds."""
+    first: Deadline | None = None
+    while scope is not None:
+        if scope.binds and (first is None or scope.left < first.left):
+            first = scope
+        scope = scope.outer
+    return first
+
+
+def time_left(scope: Deadline | None) -> int | None:
+    """Nanoseconds until the first scope of a chain ends; `None` if none binds."""
+    bound = binding(scope)
+    return None if bound is None else bound.left
+
+
+def current_deadline() -> Deadline | None:
+    """
+    Return the deadline that binds the running code, or `None`.
+
+    Example:
+        >>> from resilience import current_deadline, deadline
+        >>> current_deadline() is None
+        True
+        >>> with deadline(2.0) as outer, deadline(60):
+        ...     current_deadline().remaining <= 2.0
+        True
+    """
+    scope = current.get()
+    while scope is not None and not scope.binds:
+        scope = scope.outer
+    return scope if binding(scope) is not None else None
+
+
+@overload
+def remaining() -> float | None: ...
+@overload
+def remaining(default: _T) -> float | _T: ...
+
+
+def remaining(default: Any = None) -> Any:
+    """
+    Return the seconds left, always positive: what to hand to a client as its timeout.
+
+    Args:
+        default: What to return where there is no deadline, or an infinite one.
+
+    Raises:
+        DeadlineExceededError: Time has run out.
+
+    Example:
+        >>> from resilience import deadline, remaining
+        >>> remaining(default=30.0)
+        30.0
+        >>> with deadline(2.0):
+        ...     0 < remaining(default=30.0) <= 2.0
+        True
+    """
+    bound = binding(current.get())
+    if bound is None:
+        return default
+    left = bound.left
+    if left <= 0:
+        raise bound.error()
+    return seconds(left)
+
+
+def read_length(value: Duration) -> int | None:
+    """
+    Read the length of a deadline; `None` for infinity.
+
+    Raises:
+        ConfigurationError: It is no time of at most a year, nor infinity.
+    """
+    length = number(value)
+    if length is not None and length == math.inf:
+        return None
+    if length is None or length > YEAR:
+        message = f"seconds must be a time of at most {YEAR:,} seconds or infinity"
+        raise ConfigurationError(f"{message}, not {show(value)}")
+    return nanoseconds(max(length, -YEAR))

@@ -1,0 +1,436 @@
+"""Entry: what one name shares: circuit, slots, tally and settings, under one lock.
+
+Every method that is a step of the machines takes the lock itself, for that step only: no user code,
+listener, log line or wait happens inside. What a step has to tell is queued there and delivered
+after it.
+
+The lock is re-entrant. A signal handler, or a finalizer that a collection runs in the middle of a
+step, may call the library on the same thread: it must find a lock it can take, and machines that
+are whole between any two of their statements.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Final
+
+from resilience import _fork, _snapshot
+from resilience._core.circuit import Circuit, Refusal, Trial
+from resilience._core.outcome import Outcome, Override, State
+from resilience._core.slots import Slots, Token, Waiter
+from resilience._core.tally import Tally
+from resilience._listeners import CallRejected, CallTimedOut, Listeners, StateChanged
+from resilience._units import nanoseconds, seconds
+from resilience.errors import ConfigurationError
+from resilience.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from resilience._core.circuit import Transition
+    from resilience._verdict import Verdict
+
+__all__ = ["Entry"]
+
+_NOBODY: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+FORCED_OPEN: Final = Refusal(State.OPEN, None)
+
+
+class Entry:
+    """The machines of one name and the steps on them."""
+
+    __slots__ = (
+        "__weakref__",
+        "_configured",
+        "_declared",
+        "_followers",
+        "abandoned",
+        "circuit",
+        "clock",
+        "fallback_slots",
+        "listeners",
+        "lock",
+        "lost",
+        "name",
+        "random",
+        "settings",
+        "slots",
+        "tally",
+    )
+
+    def __init__(
+        self,
+        name: str | None,
+        *,
+        clock: Callable[[], int] = time.monotonic_ns,
+        random: Callable[[], float] = lambda: 0.0,
+        listeners: Listeners | None = None,
+        configured: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.clock = clock
+        self.random = random
+        self.listeners = Listeners() if listeners is None else listeners
+        self.lock = RLock()
+        self._declared: dict[str, tuple[Any, str]] = {}
+        self._configured: dict[str, Any] = dict(configured or {})
+        self._followers: list[weakref.ref[Any]] = []
+        self.settings = Settings(**self._configured)
+        now = clock()
+        bounds = tuple(nanoseconds(bound) for bound in self.settings.latency_buckets)
+        self.circuit = Circuit(self.settings.rules(), now)
+        self.tally = Tally(bounds)
+        self.lost: list[Token] = []
+        self.slots = Slots(self.settings.max_concurrency, self.settings.max_waiting, self.lost)
+        self.fallback_slots: Slots | None = None
+        self.abandoned: weakref.WeakSet[Any] = _NOBODY
+        _fork.remember(self)
+
+    # -- settings
+
+    def declare(self, fields: Mapping[str, Any], source: str) -> None:
+        """
+        Add what a decorator or constructor says of this name.
+
+        Args:
+            fields: Plain values, as `settings.read` returns them.
+            source: Who says so: `module.qualname` of the decorated function. The same one again
+                (a notebook cell, a reload) replaces what it said before.
+
+        Raises:
+            ConfigurationError: Another source gave a field another value.
+        """
+        with self.lock:
+            others = {
+                field: (value, said)
+                for field, (value, said) in self._declared.items()
+                if said != source or not source
+            }
+            faults = [
+                f"{field} of {self.name!r} is {others[field][0]!r} already"
+                f"{_where(others[field][1])}, and cannot be {value!r} as well"
+                for field, value in fields.items()
+                # Each command has a timeout of its own.
+                if field != "timeout" and field in others and others[field][0] != value
+            ]
+            if faults:
+                raise ConfigurationError(*faults)
+            declared = others | {field: (value, source) for field, value in fields.items()}
+            settings = self._merge(declared, self._configured)
+            self._declared = declared
+            self._apply(settings)
+        self.assign()
+
+    def configure(self, fields: Mapping[str, Any]) -> None:
+        """Change fields, over whatever the code says. Plain values, as `settings.read` returns."""
+        with self.lock:
+            configured = {**self._configured, **fields}
+            settings = self._merge(self._declared, configured)
+            self._configured = configured
+            self._apply(settings)
+        self.assign()
+
+    @property
+    def configured(self) -> Mapping[str, Any]:
+        """What `configure` has set."""
+        return self._configured
+
+    def follow(self, follower: Any) -> None:
+        """Call `follower.settings_changed()` after each change, as long as it lives."""
+        with self.lock:
+            living = [ref for ref in self._followers if ref() is not None]
+            self._followers = [*living, weakref.ref(follower)]
+
+    @staticmethod
+    def _merge(
+        declared: Mapping[str, tuple[Any, str]], configured: Mapping[str, Any]
+    ) -> Settings:
+        return Settings(**{field: value for field, (value, _) in declared.items()} | configured)
+
+    def _apply(self, settings: Settings) -> None:
+        if settings == self.settings:
+            self.settings = settings
+            return
+        self.settings = settings
+        self.circuit.configure(settings.rules(), self.clock())
+        self.tally.rebound(tuple(nanoseconds(bound) for bound in settings.latency_buckets))
+        self.slots.resize(settings.max_concurrency, settings.max_waiting)
+        if self.fallback_slots is not None:
+            self.fallback_slots.resize(settings.fallback_max_concurrency, 0)
+        for ref in self._followers:
+            follower = ref()
+            if follower is not None:
+                follower.settings_changed()
+
+    # -- admission
+
+    def refusal(self, now: int) -> Refusal | None:
+        """Return why the circuit would refuse, override included. The lock must be held."""
+        if self.circuit.override is Override.OPEN:
+            return FORCED_OPEN
+        if self.circuit.override is not None:
+            return None
+        return self.circuit.ask(now)
+
+    def ask(self, now: int, riding: Iterable[Token]) -> Refusal | None:
+        """Say whether the circuit would refuse a call; counts nothing."""
+        with self.lock:
+            refusal = self.refusal(now)
+            if refusal is not None and self.lost:
+                self._reclaim()
+                refusal = self.refusal(now)
+            if refusal is not None and self._rides(riding):
+                return None
+            return refusal
+
+    def admit(self, token: Token, timeout: int, now: int, riding: Iterable[Token]) -> Refusal | None:
+        """Let the circuit admit the call that holds `token`, or say why not."""
+        with self.lock:
+            circuit = self.circuit
+            refusal = self.refusal(now)
+            rides = circuit.state is State.HALF_OPEN and self._rides(riding)
+            if refusal is not None and not rides:
+                return refusal
+            token.owner = self
+            if circuit.override is not None and circuit.ask(now) is not None and not rides:
+                # Admitted against the live state: it runs, and its result moves nothing.
+                token.generation = 0
+                if circuit.override is Override.SHADOW:
+                    self.shadow(Outcome.SHORT_CIRCUITED)
+                return None
+            if circuit.state is not State.CLOSED and not rides:
+                # The claim stands in the token before the circuit knows it: an interrupt in
+                # between loses neither.
+                token.trial = Trial(timeout)
+                before = circuit.last
+                circuit.admit(token.trial, now)
+                if circuit.last is not before:
+                    self._changed(now)
+            token.generation = circuit.generation
+        self.listeners.deliver()
+        return None
+
+    def _rides(self, riding: Iterable[Token]) -> bool:
+        return any(
+            token.owner is self and token.generation == self.circuit.generation
+            for token in riding
+            if token.trial is not None
+        )
+
+    def reject(self, outcome: Outcome, now: int) -> None:
+        """Count a call that was not made."""
+        with self.lock:
+            self.tally.count(outcome)
+            if outcome is Outcome.BULKHEAD_FULL and self.settings.count_rejections:
+                circuit = self.circuit
+                if circuit.state is State.CLOSED:
+                    self._record(circuit.generation, None, now, error="BulkheadFullError")
+            if self.listeners.all:
+                rejected = CallRejected(name=self.name, outcome=outcome, at=seconds(now))
+                self.listeners.put(rejected)
+        self.listeners.deliver()
+
+    def shadow(self, outcome: Outcome) -> None:
+        """Count a refusal that was not carried out."""
+        with self.lock:
+            self.tally.shadowed[outcome] = self.tally.shadowed.get(outcome, 0) + 1
+
+    @property
+    def shadowed(self) -> bool:
+        """Whether decisions are taken and counted, and none carried out."""
+        return self.circuit.override is Override.SHADOW
+
+    # -- slots
+
+    def take(self) -> Token | None:
+        """Take a slot, reclaiming lost ones if there is none; `None`: full."""
+        with self.lock:
+            token = self.slots.take()
+            if token is None and self.lost:
+                self._reclaim()
+                token = self.slots.take()
+            return token
+
+    def enqueue(self) -> Waiter | None:
+        """Enter the waiting room; `None`: it is full."""
+        with self.lock:
+            return self.slots.enqueue()
+
+    def assign(self) -> None:
+        """Serve those who wait with what is idle, and wake them."""
+        with self.lock:
+            if self.lost:
+                self._reclaim()
+            served = self.slots.assign()
+        for waiter in served:
+            if waiter.wake is not None and not waiter.wake():
+                self.leave(waiter)
+
+    def leave(self, waiter: Waiter) -> None:
+        """Leave the waiting room; a slot that was handed over goes to the next."""
+        with self.lock:
+            self.slots.leave(waiter)
+        self.assign()
+
+    def _reclaim(self) -> None:
+        """Settle what was dropped unsettled. The lock must be held."""
+        while self.lost:
+            token = self.lost.pop()
+            token.lost = None
+            self.slots.reclaim(token)
+            token.home = None
+            if token.owner not in (None, self):
+                # It held our slot for a command of another name, whose lock must not be taken
+                # under this one: it is settled when that one next looks.
+                token.owner.lost.append(token)
+                continue
+            if token.trial is not None:
+                self.circuit.give_back(token.trial)
+            if token.generation == 0 or token.generation >= self.circuit.oldest:
+                self.tally.count(Outcome.CANCELLED)
+
+    def abandon(self, job: object) -> None:
+        """Remember work that runs on with nobody waiting for it, for as long as it lives."""
+        with self.lock:
+            if self.abandoned is _NOBODY:
+                self.abandoned = weakref.WeakSet()
+            self.abandoned.add(job)
+
+    # -- results
+
+    def settle(
+        self,
+        token: Token,
+        verdict: Verdict,
+        now: int,
+        *,
+        duration: int | None,
+        slow: bool = False,
+        error: str | None = None,
+        hold: int = 0,
+    ) -> None:
+        """
+        Count the outcome of a call and let the circuit judge it.
+
+        Args:
+            token: The admission; its slot is the caller's business.
+            verdict: The row of the decision table.
+            now: When the result was there.
+            duration: How long it ran; `None`: no histogram is kept.
+            slow: Whether that was slow.
+            error: What went wrong, in a few words.
+            hold: If this opens the circuit, it stays so for at least this long.
+        """
+        with self.lock:
+            generation, trial = token.generation, token.trial
+            token.trial = token.owner = None
+            circuit, tally = self.circuit, self.tally
+            if 0 < generation < circuit.oldest:
+                return  # admitted before a fork
+            tally.count(verdict.outcome, duration)
+            if slow:
+                tally.slow += 1
+            if generation == 0:
+                return
+            if not verdict.in_window:
+                if trial is not None:
+                    circuit.give_back(trial)
+                return
+            text = (error or verdict.outcome.value) if verdict.error else None
+            self._record(generation, trial, now, error=text, slow=slow, hold=hold)
+        self.listeners.deliver()
+
+    def _record(
+        self,
+        generation: int,
+        trial: Trial | None,
+        now: int,
+        *,
+        error: str | None,
+        slow: bool = False,
+        hold: int = 0,
+    ) -> None:
+        circuit = self.circuit
+        before = circuit.last
+        draw = self.random() if self.settings.sleep_window_jitter else 0.0
+        counted = circuit.record(
+            generation, trial, now, error=error, slow=slow, draw=draw, hold=hold
+        )
+        if not counted:
+            self.tally.stale += 1
+        if circuit.last is not before:
+            self._changed(now)
+
+    def _changed(self, now: int) -> None:
+        if self.listeners.all:
+            self.listeners.put(self._event(self.circuit.last, now))
+
+    def _event(self, last: Transition | None, now: int) -> StateChanged:
+        assert last is not None, "called after a transition"
+        return StateChanged(
+            name=self.name,
+            old=last.old,
+            new=last.new,
+            reason=last.reason,
+            snapshot=_snapshot.take(self, now),
+            at=seconds(now),
+        )
+
+    def tell_timeout(self, duration: int, now: int) -> None:
+        """Tell the listeners of a call that took too long."""
+        if self.listeners.all:
+            late = CallTimedOut(name=self.name, elapsed=seconds(duration), at=seconds(now))
+            self.listeners.put(late)
+            self.listeners.deliver()
+
+    # -- from outside
+
+    def snapshot(self) -> _snapshot.Snapshot:
+        """Take a snapshot."""
+        with self.lock:
+            self._reclaim()
+            return _snapshot.take(self, self.clock())
+
+    def set_override(self, override: Override | None) -> None:
+        """Put an override over the live state, or take it off."""
+        with self.lock:
+            self.circuit.override = override
+
+    def reset(self) -> None:
+        """Close the circuit with an empty window; totals stay."""
+        with self.lock:
+            now = self.clock()
+            before = self.circuit.last
+            self.circuit.reset(now)
+            if self.circuit.last is not before:
+                self._changed(now)
+        self.listeners.deliver()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is closed, not overridden, and nothing runs or waits."""
+        with self.lock:
+            self._reclaim()
+            return (
+                self.circuit.state is State.CLOSED
+                and self.circuit.override is None
+                and not self.slots.in_flight
+                and not self.slots.waiters
+            )
+
+    def forked(self) -> None:
+        """Begin anew in a child process; its lock is held."""
+        self.lost = []
+        self.slots.lost = self.lost
+        self.slots.forked()
+        if self.fallback_slots is not None:
+            self.fallback_slots.forked()
+        self.abandoned = _NOBODY
+        self.tally.clear()
+        self.circuit.forked(self.clock())
+
+
+def _where(source: str) -> str:
+    return f" ({source})" if source else ""

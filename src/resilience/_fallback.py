@@ -1,0 +1,140 @@
+"""Fallbacks: what answers in the place of a call that failed.
+
+Handlers are tried in order, each with the call's own error; the first that returns answers. They
+run after the call was settled, outside every lock. When all fail, the last one's error leaves with
+the call's error as its cause.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from resilience._core.slots import Slots, Token
+from resilience._listeners import FallbackCalled
+from resilience._units import seconds, show
+from resilience._worker import not_awaited
+from resilience.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from resilience._entry import Entry
+
+__all__ = ["Fallbacks", "handlers_of", "is_async"]
+
+
+class Fallbacks:
+    """The handlers of one command, and the limit they share with their name."""
+
+    __slots__ = ("_entry", "handlers")
+
+    def __init__(self, entry: Entry, handlers: tuple[Callable[..., Any], ...]) -> None:
+        self._entry = entry
+        self.handlers = handlers
+
+    def call(self, error: BaseException, args: Iterable[Any], kwargs: dict[str, Any]) -> Any:
+        """Return the first handler's answer, or raise."""
+        token = self._enter(error)
+        failed: BaseException = error
+        try:
+            for handler in self.handlers:
+                try:
+                    result = handler(error, *args, **kwargs)
+                    if inspect.isawaitable(result):
+                        raise not_awaited(handler, result)  # noqa: TRY301 - as if it had raised it
+                except Exception as raised:  # noqa: BLE001, PERF203 - the next handler is tried
+                    failed = raised
+                else:
+                    self._count("success")
+                    return result
+            self._give_up(error, failed)
+        finally:
+            self._leave(token)
+
+    async def acall(self, error: BaseException, args: Iterable[Any], kwargs: dict[str, Any]) -> Any:
+        """Return the first handler's answer, awaited if need be, or raise."""
+        token = self._enter(error)
+        failed: BaseException = error
+        try:
+            for handler in self.handlers:
+                try:
+                    result = handler(error, *args, **kwargs)
+                    if inspect.isawaitable(result):
+                        result = await result
+                except Exception as raised:  # noqa: BLE001, PERF203 - the next handler is tried
+                    failed = raised
+                else:
+                    self._count("success")
+                    return result
+            self._give_up(error, failed)
+        finally:
+            self._leave(token)
+
+    def _enter(self, error: BaseException) -> Token | None:
+        entry = self._entry
+        limit = entry.settings.fallback_max_concurrency
+        if limit is None:
+            return None
+        with entry.lock:
+            if entry.fallback_slots is None:
+                entry.fallback_slots = Slots(limit, 0, [])
+            slots = entry.fallback_slots
+            token = slots.take()
+            while token is None and slots.lost:
+                slots.reclaim(slots.lost.pop())
+                token = slots.take()
+        if token is None:
+            self._count("rejected")
+            raise error
+        return token
+
+    def _leave(self, token: Token | None) -> None:
+        slots = self._entry.fallback_slots
+        if token is not None and slots is not None and slots.put(token):
+            with self._entry.lock:
+                slots.assign()
+
+    def _give_up(self, error: BaseException, failed: BaseException) -> NoReturn:
+        self._count("failure")
+        if failed is error or failed.__cause__ is not None:
+            raise failed
+        raise failed from error
+
+    def _count(self, outcome: str) -> None:
+        entry = self._entry
+        with entry.lock:
+            fallbacks = entry.tally.fallbacks
+            fallbacks[outcome] = fallbacks.get(outcome, 0) + 1
+            if entry.listeners.all:
+                at = seconds(entry.clock())
+                entry.listeners.put(FallbackCalled(name=entry.name, outcome=outcome, at=at))
+        entry.listeners.deliver()
+
+
+def handlers_of(fallback: Any) -> tuple[Callable[..., Any], ...]:
+    """
+    Return the handlers that a `fallback` argument names.
+
+    Raises:
+        ConfigurationError: One of them cannot be called.
+    """
+    if fallback is None:
+        return ()
+    handlers = tuple(fallback) if isinstance(fallback, (list, tuple)) else (fallback,)
+    for handler in handlers:
+        if not callable(handler):
+            raise ConfigurationError(
+                f"fallback must be a callable or a sequence of callables, not {show(handler)}"
+            )
+    return handlers
+
+
+def is_async(fn: Any) -> bool:
+    """Whether calling it gives a coroutine or an async generator."""
+    called = fn if inspect.isroutine(fn) else getattr(fn, "__call__", fn)  # noqa: B004 - its code
+    return any(
+        check(each)
+        for check in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+        for each in (fn, called)
+    )

@@ -1,0 +1,63 @@
+"""Forks: a child process gets locks nobody holds and claims nobody has.
+
+Fast closures hold on to the lock of their entry, so the child cannot be given another one: all
+locks are taken before the fork, in one order, and released on both sides.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from threading import RLock
+
+__all__ = ["remember"]
+
+
+class Survivor(Protocol):
+    """What has a lock to be taken over a fork and begins anew in the child."""
+
+    @property
+    def lock(self) -> RLock: ...  # noqa: D102
+
+    def forked(self) -> None: ...  # noqa: D102
+
+
+_survivors: set[weakref.ref[Survivor]] = set()
+_lock = Lock()
+_held: list[Survivor] = []
+
+
+def remember(survivor: Survivor) -> None:
+    """Look after an object in every fork to come, as long as it lives."""
+    with _lock:
+        _survivors.add(weakref.ref(survivor, _survivors.discard))
+
+
+def _before() -> None:
+    _lock.acquire()
+    # Everyone else holds at most one of these at a time, so any order will do.
+    for ref in tuple(_survivors):
+        survivor = ref()
+        if survivor is not None:
+            survivor.lock.acquire()
+            _held.append(survivor)
+
+
+def _in_parent() -> None:
+    while _held:
+        _held.pop().lock.release()
+    _lock.release()
+
+
+def _in_child() -> None:
+    for survivor in _held:
+        survivor.forked()
+    _in_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

@@ -1,0 +1,105 @@
+"""Keyed: one command for each key, from a template, in bounded memory."""
+
+from __future__ import annotations
+
+import string
+import weakref
+import zlib
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING, Any, final
+
+from resilience._registry import check_name
+from resilience._units import show
+from resilience.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from resilience._command import Command
+    from resilience._registry import Registry
+
+__all__ = ["Keyed"]
+
+LONGEST_KEY = 200
+
+
+@final
+class Keyed:
+    """
+    What `registry.keyed(…)` makes: `hosts(host="a.example")` is that host's command.
+
+    Keys come from outside, so any text will do: what cannot stand in a name is escaped, and a long
+    one is cut.
+    """
+
+    __module__ = "resilience"
+    __slots__ = ("_commands", "_fields", "_lock", "_max_size", "_options", "_registry", "_template")
+
+    def __init__(
+        self, registry: Registry, template: str, max_size: int, options: dict[str, Any]
+    ) -> None:
+        if isinstance(max_size, bool) or not isinstance(max_size, int) or max_size < 1:
+            raise ConfigurationError(f"max_size must be an integer from 1 on, not {show(max_size)}")
+        check_name(template)
+        self._fields = frozenset(
+            field for _, field, _, _ in string.Formatter().parse(template) if field is not None
+        )
+        if not self._fields or not all(field.isidentifier() for field in self._fields):
+            raise ConfigurationError(
+                f"template must name its key in braces, as in 'http:{{host}}', not {show(template)}"
+            )
+        self._registry = registry
+        self._template = template
+        self._max_size = max_size
+        self._options = options
+        self._commands: OrderedDict[str, Command] = OrderedDict()
+        self._lock = Lock()
+
+    def __call__(self, **key: object) -> Command:
+        """
+        Return the command of a key.
+
+        Raises:
+            ConfigurationError: The key has other fields than the template.
+        """
+        if key.keys() != self._fields:
+            wanted = ", ".join(sorted(self._fields))
+            raise ConfigurationError(f"the key must be {wanted}, not {show(sorted(key))}")
+        name = self._name(key)
+        with self._lock:
+            found = self._commands.get(name)
+            if found is not None:
+                self._commands.move_to_end(name)
+                return found
+            if len(self._commands) >= self._max_size and not self._make_room():
+                name = self._name(dict.fromkeys(self._fields, "other"))
+                found = self._commands.get(name)
+            if found is None:
+                found = self._commands[name] = self._registry.command(name, **self._options)
+            return found
+
+    def __len__(self) -> int:
+        return len(self._commands)
+
+    def _name(self, key: dict[str, object]) -> str:
+        return self._template.format(**{field: _plain(value) for field, value in key.items()})
+
+    def _make_room(self) -> bool:
+        """Let the key go that was longest not asked for, is idle, and nobody else holds."""
+        for name in tuple(self._commands):
+            if not self._commands[name].idle:
+                continue
+            held = weakref.ref(self._commands.pop(name))
+            survivor = held()
+            if survivor is None:
+                self._registry.remove(name)
+                return True
+            self._commands[name] = survivor
+        return False
+
+
+def _plain(value: object) -> str:
+    text = str(value)
+    if len(text) <= LONGEST_KEY and text.isprintable() and text:
+        return text
+    escaped = text[:LONGEST_KEY].encode("unicode_escape", "backslashreplace").decode("ascii")
+    return f"{escaped[:LONGEST_KEY]}~{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"

@@ -1,0 +1,159 @@
+"""Listeners: who is told of what happened, in order, with no lock held.
+
+A step that has something to tell appends it to the queue while it holds its lock, so the queue has
+the order of the steps. After the lock, whoever finds nobody delivering delivers: one thread at a
+time, everyone else goes on at once. A listener that causes more events does not recurse: they are
+delivered by the round that is under way.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Lock
+from typing import TYPE_CHECKING, final
+
+import attrs
+
+from resilience import _log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resilience._core.outcome import Outcome, State
+    from resilience._snapshot import Snapshot
+
+__all__ = ["CallRejected", "CallTimedOut", "Event", "FallbackCalled", "Listeners", "StateChanged"]
+
+
+@final
+@attrs.frozen(kw_only=True)
+class StateChanged:
+    """
+    A circuit moved from one state to another.
+
+    Attributes:
+        name: Of the command or breaker.
+        old: The state before.
+        new: The state after.
+        reason: Why, in a few words.
+        snapshot: Everything as it was right after.
+        at: When, in seconds on the registry's clock.
+    """
+
+    __module__ = "resilience"
+    name: str | None
+    old: State
+    new: State
+    reason: str
+    snapshot: Snapshot
+    at: float
+
+
+@final
+@attrs.frozen(kw_only=True)
+class CallRejected:
+    """
+    A call was refused.
+
+    Attributes:
+        name: Of the command, breaker or bulkhead.
+        outcome: `short_circuited`, `bulkhead_full` or `expired`.
+        at: When, in seconds on the registry's clock.
+    """
+
+    __module__ = "resilience"
+    name: str | None
+    outcome: Outcome
+    at: float
+
+
+@final
+@attrs.frozen(kw_only=True)
+class CallTimedOut:
+    """
+    A call took longer than it may.
+
+    Attributes:
+        name: Of the command.
+        elapsed: Seconds it had taken.
+        at: When, in seconds on the registry's clock.
+    """
+
+    __module__ = "resilience"
+    name: str | None
+    elapsed: float
+    at: float
+
+
+@final
+@attrs.frozen(kw_only=True)
+class FallbackCalled:
+    """
+    A fallback was asked for an answer.
+
+    Attributes:
+        name: Of the command.
+        outcome: `success`, `failure`, or `rejected` where too many were running.
+        at: When, in seconds on the registry's clock.
+    """
+
+    __module__ = "resilience"
+    name: str | None
+    outcome: str
+    at: float
+
+
+Event = StateChanged | CallRejected | CallTimedOut | FallbackCalled
+
+
+class Listeners:
+    """The listeners of one registry and the queue to them."""
+
+    __slots__ = ("_change", "_queue", "_turn", "all")
+
+    def __init__(self) -> None:
+        self.all: tuple[Callable[[Event], object], ...] = ()
+        self._queue: deque[Event] = deque()
+        self._turn = Lock()
+        self._change = Lock()
+
+    def subscribe(self, listener: Callable[[Event], object]) -> Callable[[], None]:
+        """Add a listener; returns what removes it again, which may be called twice."""
+        with self._change:
+            self.all = (*self.all, listener)
+        left = [listener]
+
+        def unsubscribe() -> None:
+            with self._change:
+                if left:
+                    kept = list(self.all)
+                    kept.remove(left.pop())
+                    self.all = tuple(kept)
+
+        return unsubscribe
+
+    def put(self, event: Event) -> None:
+        """Queue an event; `deliver` must follow once no lock is held."""
+        self._queue.append(event)
+
+    def deliver(self) -> None:
+        """Tell the listeners what is queued, unless another thread is at it."""
+        while self._queue and self._turn.acquire(blocking=False):
+            try:
+                while self._queue:
+                    self._tell(self._queue.popleft())
+            finally:
+                self._turn.release()
+
+    def _tell(self, event: Event) -> None:
+        for listener in self.all:
+            try:
+                listener(event)
+            except Exception as error:  # noqa: BLE001 - a listener changes nothing for the caller
+                _log.warn(f"listener {id(listener)}", "a listener raised", error=error)
+
+    def forked(self) -> None:
+        """Begin anew in a child process, where another thread may have held a lock."""
+        self._queue.clear()
+        self._turn = Lock()
+        self._change = Lock()

@@ -1,0 +1,341 @@
+"""Registry: which name is which entry, and who is told of what happens to them."""
+
+from __future__ import annotations
+
+import random
+import time
+import weakref
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Unpack, final, overload
+
+from resilience import _fork
+from resilience._entry import Entry
+from resilience._listeners import Listeners
+from resilience._units import show
+from resilience.errors import ConfigurationError
+from resilience.settings import Fields, Settings, fields_of, read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from resilience._bulkhead import Bulkhead
+    from resilience._command import Command
+    from resilience._keyed import Keyed
+    from resilience._listeners import Event
+    from resilience._snapshot import Snapshot
+    from resilience._verdict import Failures
+
+__all__ = ["Registry", "configure", "declared", "default_registry"]
+
+LONGEST_NAME = 1000
+
+
+@final
+class Registry:
+    """
+    The names of a program: what has the same name in one registry is the same dependency.
+
+    Args:
+        clock: Gives integer nanoseconds, and never goes back.
+        random: Gives a number in [0, 1), for the jitter of sleep windows.
+        max_size: How many names are kept. Beyond that, idle closed ones that nothing else holds
+            leave, oldest first; open, half-open or busy ones never. `None`: all are kept.
+
+    Raises:
+        ConfigurationError: The clock gives something else, or `max_size` is no integer from 1 on.
+
+    Example:
+        >>> from resilience import Registry
+        >>> registry = Registry()
+        >>> users = registry.command("users", timeout=0.5)
+        >>> registry.snapshot()["users"].state
+        <State.CLOSED: 'closed'>
+    """
+
+    __module__ = "resilience"
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_configured",
+        "_entries",
+        "_max_size",
+        "_random",
+        "listeners",
+        "lock",
+    )
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], int] = time.monotonic_ns,
+        random: Callable[[], float] = random.random,
+        max_size: int | None = None,
+    ) -> None:
+        faults = []
+        now: object = clock() if callable(clock) else clock
+        if isinstance(now, bool) or not isinstance(now, int):
+            faults.append(f"clock must give integer nanoseconds, not {show(now)}")
+        if not callable(random):
+            faults.append(f"random must be a callable, not {show(random)}")
+        if max_size is not None and (
+            isinstance(max_size, bool) or not isinstance(max_size, int) or max_size < 1
+        ):
+            faults.append(f"max_size must be an integer from 1 on or None, not {show(max_size)}")
+        if faults:
+            raise ConfigurationError(*faults)
+        self._clock = clock
+        self._random = random
+        self._max_size = max_size
+        self._entries: dict[str, Entry] = {}
+        self._configured: dict[str, dict[str, Any]] = {}
+        self.listeners = Listeners()
+        self.lock = RLock()
+        _fork.remember(self)
+
+    # -- commands
+
+    def command(
+        self,
+        name: str,
+        /,
+        settings: Settings | None = None,
+        *,
+        fallback: Any = None,
+        handle: Failures = Exception,
+        ignore: Failures = (),
+        is_failure: Callable[[Any], bool] | None = None,
+        isolation: str | None = None,
+        bulkhead: Bulkhead | None = None,
+        **fields: Unpack[Fields],
+    ) -> Command:
+        """Make a command of this registry: see `resilience.command`."""
+        from resilience._command import Command  # noqa: PLC0415 - it needs this module
+
+        return Command(
+            name,
+            settings,
+            fallback=fallback,
+            handle=handle,
+            ignore=ignore,
+            is_failure=is_failure,
+            isolation=isolation,
+            bulkhead=bulkhead,
+            registry=self,
+            **fields,
+        )
+
+    def keyed(self, template: str, *, max_size: int = 1000, **options: Any) -> Keyed:
+        """
+        Make a command for each key: one for each host, tenant or shard.
+
+        Args:
+            template: The name, with the key's fields in braces: `"http:{host}"`.
+            max_size: How many keys have a command of their own; idle closed ones make room,
+                beyond that the rest share one in which every field is `other`.
+            **options: What `command` takes.
+
+        Example:
+            >>> from resilience import Registry
+            >>> hosts = Registry().keyed("http:{host}", timeout=0.5)
+            >>> hosts(host="a.example").name
+            'http:a.example'
+        """
+        from resilience._keyed import Keyed  # noqa: PLC0415 - it needs this module
+
+        return Keyed(self, template, max_size, options)
+
+    # -- settings
+
+    @overload
+    def configure(self, name: str, settings: Settings | None = None, /, **fields: Unpack[Fields]) -> None: ...
+    @overload
+    def configure(self, name: Mapping[str, Mapping[str, Any] | Settings], /) -> None: ...
+    def configure(self, name: Any, settings: Settings | None = None, /, **fields: Any) -> None:
+        """
+        Change settings by name, over whatever the code says; before or after the name exists.
+
+        A live change keeps state and totals, resizes the bulkhead, and starts an empty window where
+        the window's shape changed. A running call goes on by the settings it began with.
+
+        Args:
+            name: A name; or names with their fields, all checked before any is changed.
+            settings: What it gives is changed.
+            **fields: Fields of `Settings`; they win over `settings`.
+
+        Raises:
+            ConfigurationError: A field is wrong; nothing was changed.
+        """
+        if isinstance(name, str):
+            changes = {name: fields_of(settings, fields)}
+        else:
+            changes = _read_all(name)
+        with self.lock:
+            for each, plain in changes.items():
+                check_name(each)
+                Settings(**{**self._configured.get(each, {}), **plain})
+            for each, plain in changes.items():
+                self._configured[each] = {**self._configured.get(each, {}), **plain}
+        for each, plain in changes.items():
+            entry = self._entries.get(each)
+            if entry is not None:
+                entry.configure(plain)
+
+    # -- names
+
+    def entry(self, name: str | None) -> Entry:
+        """Return the entry of a name, made if need be; without a name, a private one."""
+        if name is None:
+            return Entry(None, clock=self._clock, random=self._random)
+        check_name(name)
+        found = self._entries.get(name)
+        if found is not None:
+            return found
+        # Made outside the lock: no other lock is ever taken under it.
+        made = Entry(
+            name,
+            clock=self._clock,
+            random=self._random,
+            listeners=self.listeners,
+            configured=self._configured.get(name),
+        )
+        with self.lock:
+            entry = self._entries.setdefault(name, made)
+        self._make_room(entry)
+        return entry
+
+    def get(self, name: str) -> Snapshot | None:
+        """Return the snapshot of a name, or `None` if there is no such name."""
+        entry = self._entries.get(name)
+        return None if entry is None else entry.snapshot()
+
+    def remove(self, name: str) -> bool:
+        """
+        Forget a name; false if there was none.
+
+        Its commands go on with a circuit of their own that is no longer exported; what takes the
+        name next starts clean.
+        """
+        with self.lock:
+            return self._entries.pop(name, None) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._entries))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def snapshot(self) -> dict[str, Snapshot]:
+        """Return the snapshots of all names, each taken at an instant of its own."""
+        return {name: entry.snapshot() for name, entry in tuple(self._entries.items())}
+
+    def _make_room(self, newest: Entry) -> None:
+        if self._max_size is None or len(self._entries) <= self._max_size:
+            return
+        for name in tuple(self._entries):
+            if len(self._entries) <= self._max_size:
+                return
+            self._let_go(name, newest)
+
+    def _let_go(self, name: str, newest: Entry) -> None:
+        """Drop a name that is idle, and take it back if somebody still holds it."""
+        entry = self._entries.get(name)
+        if entry is None or entry is newest or not entry.idle:
+            return
+        with self.lock:
+            if self._entries.get(name) is not entry:
+                return
+            held = weakref.ref(entry)
+            del self._entries[name], entry
+            survivor = held()
+            if survivor is not None:
+                self._entries = {name: survivor, **self._entries}
+
+    # -- events
+
+    def subscribe(self, listener: Callable[[Event], object]) -> Callable[[], None]:
+        """
+        Call `listener` with each event, in order, outside every lock.
+
+        It is called by the thread that caused the event, or one that causes others at that time. A
+        listener that raises is logged and changes nothing.
+
+        Args:
+            listener: Takes `StateChanged`, `CallRejected`, `CallTimedOut` and `FallbackCalled`.
+                It is not awaited.
+
+        Returns:
+            What ends the subscription.
+        """
+        return self.listeners.subscribe(listener)
+
+    def forked(self) -> None:
+        """Begin anew in a child process."""
+        self.listeners.forked()
+
+
+def check_name(name: object) -> None:
+    """
+    Check a name.
+
+    Raises:
+        ConfigurationError: It is no text, empty, too long, or has characters that break a line.
+    """
+    if isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable():
+        return
+    raise ConfigurationError(
+        f"name must be 1 to {LONGEST_NAME:,} printable characters, not {show(name)}"
+    )
+
+
+def _read_all(changes: Any) -> dict[str, dict[str, Any]]:
+    if not hasattr(changes, "items"):
+        raise ConfigurationError(f"configure takes a name or a mapping, not {show(changes)}")
+    plain, faults = {}, []
+    for name, fields in changes.items():
+        try:
+            check_name(name)
+            settings = fields if isinstance(fields, Settings) else None
+            plain[name] = fields_of(settings, {} if settings is not None else fields)
+        except ConfigurationError as error:
+            faults.extend(f"{show(name)}: {fault}" for fault in error.faults)
+    if faults:
+        raise ConfigurationError(*faults)
+    return plain
+
+
+default_registry = Registry()
+"""The registry of everything that names none."""
+
+
+@overload
+def configure(name: str, settings: Settings | None = None, /, **fields: Unpack[Fields]) -> None: ...
+@overload
+def configure(name: Mapping[str, Mapping[str, Any] | Settings], /) -> None: ...
+def configure(name: Any, settings: Settings | None = None, /, **fields: Any) -> None:
+    """
+    Change settings in `default_registry`: see `Registry.configure`.
+
+    Example:
+        >>> from resilience import configure
+        >>> configure("user_service", timeout=0.5)
+        >>> configure({"user_service": {"error_percent": 25}})
+    """
+    default_registry.configure(name, settings, **fields)
+
+
+def declared(
+    name: str | None,
+    settings: Settings | None,
+    fields: Mapping[str, Any],
+    registry: Registry | None,
+    source: str = "",
+) -> Entry:
+    """Return the entry of a name, with what a shell says of it added."""
+    plain = fields_of(settings, fields)
+    Settings(**plain)
+    entry = (default_registry if registry is None else registry).entry(name)
+    entry.declare(plain, source)
+    return entry

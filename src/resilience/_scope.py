@@ -1,0 +1,187 @@
+"""deadline: a time budget around a block or a function."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
+
+from resilience._deadline import Deadline, current, read_length
+from resilience._streams import async_stream, stream
+from resilience._wrap import wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from resilience._typing import Guarded
+    from resilience._units import Duration
+
+__all__ = ["deadline"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@final
+class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
+    """
+    A time budget: `with deadline(2.0):` or `@deadline(2.0)`, in sync code, asyncio and trio.
+
+    In a task it is enforced: what runs longer is cancelled, and `DeadlineExceededError` leaves the
+    block. In sync code it is cooperative: commands, waits, `remaining()` and `check()` go by it.
+    Inner deadlines never lengthen outer ones. A block must not hold a `yield` (PEP 789), except in
+    context-manager functions that one task enters and leaves.
+
+    Args:
+        seconds: How long: a number or a `timedelta`; 0 or less is over at once, infinity is none.
+        detached: Ignore outer deadlines: for clean-up and background work.
+        clock: Gives integer nanoseconds.
+
+    Raises:
+        ConfigurationError: `seconds` is a NaN, a bool, no number, or more than a year.
+
+    Example:
+        >>> from resilience import deadline
+        >>> with deadline(0.5) as budget:
+        ...     budget.check()
+        ...     0 < budget.remaining <= 0.5
+        True
+    """
+
+    __module__ = "resilience"
+    __slots__ = ("_clock", "_detached", "_length", "_open")
+
+    def __init__(
+        self,
+        seconds: Duration,
+        *,
+        detached: bool = False,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._length = read_length(seconds)
+        self._detached = detached
+        self._clock = clock
+        self._open: list[Deadline] = []
+
+    def __enter__(self) -> Deadline:
+        scope = self._scope()
+        self._open.append(scope)
+        _start(scope)
+        return scope
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        scope = self._find()
+        if scope is not None:
+            _stop(scope, error)
+
+    def _scope(self) -> Deadline:
+        outer = None if self._detached else current.get()
+        return Deadline(self._clock, self._length, outer, source=self)
+
+    def _find(self) -> Deadline | None:
+        """Return the scope that ends here: one object may be entered by many tasks at once."""
+        scope = current.get()
+        while scope is not None and scope.source is not self:
+            scope = scope.outer
+        if scope is None and self._open:  # left in another context than it was entered in
+            scope = self._open[-1]
+        if scope in self._open:
+            self._open.remove(scope)
+        return scope
+
+    # -- as a decorator
+
+    def __call__(self, fn: Callable[P, R], /) -> Guarded[P, R]:
+        """Give each call of a function this budget. Raises `TypeError` for what is no function."""
+        guarded: Guarded[P, R] = wrap(self, fn)
+        return guarded
+
+    def guard_function(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Give each call this budget."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return fn(*args, **kwargs)
+
+        return call
+
+    def guard_coroutine(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Give each call this budget, enforced."""
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return await fn(*args, **kwargs)
+
+        return call
+
+    def guard_generator(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Give each stream this budget, from first to last item, without binding its consumer."""
+        return stream(lambda args, kwargs: _Budget(self._scope(), lambda: fn(*args, **kwargs)))
+
+    def guard_async_generator(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Give each stream this budget, enforced, without binding its consumer."""
+        return async_stream(lambda args, kwargs: _Budget(self._scope(), lambda: fn(*args, **kwargs)))
+
+
+class _Budget:
+    """One budget over the steps of a stream: entered for each, left before its item is given."""
+
+    __slots__ = ("_scope", "start")
+
+    def __init__(self, scope: Deadline, start: Callable[[], Any]) -> None:
+        self._scope = scope
+        self.start = start
+
+    async def astart(self) -> Any:
+        return self.start()
+
+    def run(self, step: Callable[[Any], Any], sent: Any) -> Any:
+        _start(self._scope)
+        try:
+            item = step(sent)
+        except BaseException as error:
+            _stop(self._scope, error)
+            raise
+        _stop(self._scope, None)
+        return item
+
+    async def arun(self, step: Callable[[Any], Any], sent: Any) -> Any:
+        _start(self._scope)
+        try:
+            item = await step(sent)
+        except BaseException as error:
+            _stop(self._scope, error)
+            raise
+        _stop(self._scope, None)
+        return item
+
+    def exhausted(self, value: Any) -> None:
+        pass
+
+    def closed(self) -> None:
+        pass
+
+    def failed(self, error: BaseException) -> Any:
+        raise error
+
+    async def afailed(self, error: BaseException) -> Any:
+        raise error
+
+
+def _start(scope: Deadline) -> None:
+    try:
+        scope.enter()
+        scope.enforce()
+    except BaseException:
+        scope.leave()
+        raise
+
+
+def _stop(scope: Deadline, error: BaseException | None) -> None:
+    if scope.leave(error):
+        raise scope.bound.error() from error

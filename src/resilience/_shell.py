@@ -1,0 +1,88 @@
+"""Shell: what every guard object offers, whatever it guards with: decorator, blocks, permits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from resilience._blocks import Blocks
+from resilience._guarded_streams import async_generator_in, generator_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from resilience._fallback import Fallbacks
+    from resilience._guard import Guard
+    from resilience._permit import Permit
+
+__all__ = ["Shell"]
+
+class Shell:
+    """A guard as users hold it: `@shell`, `with shell:`, `shell.acquire()`."""
+
+    __slots__ = ("__weakref__", "_blocks", "_guard")
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._blocks = Blocks()
+
+    @property
+    def name(self) -> str | None:
+        """The name it shares; `None` if it is private."""
+        return self._guard.entry.name
+
+    # -- blocks
+
+    def __enter__(self) -> Self:
+        self._blocks.enter(self._guard)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._blocks.leave(error)
+
+    async def __aenter__(self) -> Self:
+        await self._blocks.aenter(self._guard)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._blocks.leave(error)
+
+    # -- permits
+
+    def acquire(self) -> Permit:
+        """
+        Be admitted, and settle yourself: for calls that end somewhere else than they begin.
+
+        Raises:
+            RejectedError: The call is refused.
+            DeadlineExceededError: The caller's time has run out.
+        """
+        return self._guard.permit(self._guard.acquire())
+
+    async def aacquire(self) -> Permit:
+        """Be admitted, waiting for a slot in a task if need be."""
+        return self._guard.permit(await self._guard.aacquire())
+
+    # -- how each kind of function is guarded
+
+    def guard_generator(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Guard a generator function."""
+        return generator_in(self._guard, fn, self._fallbacks)
+
+    def guard_async_generator(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Guard an async generator function."""
+        return async_generator_in(self._guard, fn, self._fallbacks)
+
+    @property
+    def _fallbacks(self) -> Fallbacks | None:
+        return None

@@ -1,0 +1,109 @@
+"""Streams: driving a generator step by step, so that something can stand around each step.
+
+There is one loop for generators and one for async generators; a shell says what happens around a
+step by giving `Steps`. `send`, `throw`, `close` and the return value reach the producer as if
+nothing stood in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Protocol
+
+__all__ = ["AsyncSteps", "Steps", "async_stream", "stream"]
+
+
+class Steps(Protocol):
+    """What stands around the steps of one generator."""
+
+    def start(self) -> Any:
+        """Return the generator; what this raises goes to `failed`."""
+
+    def run(self, step: Callable[[Any], Any], sent: Any) -> Any:
+        """Return `step(sent)`: the next item."""
+
+    def exhausted(self, value: Any) -> None:
+        """Take note that the producer came to its end."""
+
+    def closed(self) -> None:
+        """Take note that the consumer closed the stream."""
+
+    def failed(self, error: BaseException) -> Any:
+        """Return a stream to go on with, or raise."""
+
+
+class AsyncSteps(Protocol):
+    """What stands around the steps of one async generator: see `Steps`."""
+
+    async def astart(self) -> Any: ...  # noqa: D102
+    async def arun(self, step: Callable[[Any], Any], sent: Any) -> Any: ...  # noqa: D102
+    def exhausted(self, value: Any) -> None: ...  # noqa: D102
+    def closed(self) -> None: ...  # noqa: D102
+    async def afailed(self, error: BaseException) -> Any: ...  # noqa: D102
+
+
+def stream(steps_of: Callable[[Any, Any], Steps]) -> Callable[..., Iterator[Any]]:
+    """Return a generator function whose steps `steps_of(args, kwargs)` stands around."""
+
+    def stream(*args: Any, **kwargs: Any) -> Any:
+        steps, closed = steps_of(args, kwargs), False
+        try:
+            source = steps.start()
+            step, sent = source.send, None
+            while True:
+                item = steps.run(step, sent)
+                try:
+                    step, sent = source.send, (yield item)
+                except GeneratorExit:
+                    steps.run(lambda _, source=source: source.close(), None)
+                    closed = True
+                    steps.closed()
+                    raise
+                except BaseException as thrown:  # noqa: BLE001 - all of it is the producer's
+                    step, sent = source.throw, thrown
+        except StopIteration as stop:
+            steps.exhausted(stop.value)
+            return stop.value
+        except BaseException as error:
+            if closed:
+                raise
+            replacement = steps.failed(error)
+        return (yield from replacement)
+
+    return stream
+
+
+def async_stream(steps_of: Callable[[Any, Any], AsyncSteps]) -> Callable[..., AsyncIterator[Any]]:
+    """Return an async generator function whose steps `steps_of(args, kwargs)` stands around."""
+
+    async def stream(*args: Any, **kwargs: Any) -> Any:
+        steps, closed = steps_of(args, kwargs), False
+        try:
+            source = await steps.astart()
+            step, sent = source.asend, None
+            while True:
+                item = await steps.arun(step, sent)
+                try:
+                    step, sent = source.asend, (yield item)
+                except GeneratorExit:
+                    await steps.arun(lambda _, source=source: source.aclose(), None)
+                    closed = True
+                    steps.closed()
+                    raise
+                except BaseException as thrown:  # noqa: BLE001 - all of it is the producer's
+                    step, sent = source.athrow, thrown
+        except StopAsyncIteration:
+            steps.exhausted(None)
+            return
+        except BaseException as error:
+            if closed:
+                raise
+            replacement = await steps.afailed(error)
+        if hasattr(replacement, "__aiter__"):
+            async for item in replacement:
+                yield item
+        else:
+            for item in replacement:
+                yield item
+
+    return stream

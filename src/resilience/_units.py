@@ -1,0 +1,49 @@
+"""Seconds at the edge, integer nanoseconds inside."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+__all__ = ["NANOS", "YEAR", "Duration", "nanoseconds", "number", "seconds", "show"]
+
+Duration = float | timedelta
+"""A length of time as users give it: seconds, or a timedelta."""
+
+NANOS: Final = 1_000_000_000
+YEAR: Final = 31_536_000
+"""The longest time a setting takes, in seconds: nothing below overflows a lock or a selector."""
+
+
+def nanoseconds(length: float) -> int:
+    """Seconds as whole nanoseconds; what is positive stays so."""
+    return max(round(length * NANOS), 1) if length > 0 else round(length * NANOS)
+
+
+def seconds(length: int) -> float:
+    """Nanoseconds as seconds."""
+    return length / NANOS
+
+
+def number(value: object) -> float | None:
+    """The finite or infinite number that a value is, or `None`: a bool, a NaN or a text is none."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        return None
+    try:
+        plain = float(value)
+    except (OverflowError, ValueError):  # a huge integer, a signalling NaN
+        return None
+    return None if math.isnan(plain) else plain
+
+
+def show(value: Any) -> str:
+    """Describe any value in a message, whatever its `repr` does."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - anything may raise in a repr, and this is for an error text
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,87 @@
+"""Waiting for a slot: in a thread, on asyncio and on trio. Nothing else in the library waits.
+
+Whoever frees a slot wakes a waiter from whatever thread it is on, so a task is woken by its loop's
+thread-safe call. A loop that has been closed cannot be woken: `wake` says so, and the slot goes to
+the next. Once a second a waiter looks whether slots were lost meanwhile, for nobody else might.
+"""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import anyio.lowlevel
+
+from resilience._units import seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resilience._core.slots import Token, Waiter
+    from resilience._entry import Entry
+
+__all__ = ["await_slot", "wait_for_slot"]
+
+LOOK: Final = 1.0
+"""Seconds after which a waiter looks for lost slots."""
+
+
+def wait_for_slot(entry: Entry, waiter: Waiter, left: Callable[[], int | None]) -> Token | None:
+    """Wait in a thread for at most `left()` nanoseconds; `None`: no slot came in time."""
+    gate = allocate_lock()
+    gate.acquire()
+
+    def wake() -> bool:
+        gate.release()
+        return True
+
+    waiter.wake = wake
+    try:
+        entry.assign()
+        while waiter.token is None and (pause := _pause(left())) > 0:
+            if not gate.acquire(timeout=pause):
+                entry.assign()
+        return _claim(waiter)
+    finally:
+        # Without a token: it gave up, or was interrupted; what it was given goes on.
+        entry.leave(waiter)
+
+
+async def await_slot(entry: Entry, waiter: Waiter, left: Callable[[], int | None]) -> Token | None:
+    """Wait in a task for at most `left()` nanoseconds; `None`: no slot came in time."""
+    event = anyio.Event()
+    waiter.wake = _waker(event)
+    try:
+        entry.assign()
+        while waiter.token is None and (pause := _pause(left())) > 0:
+            with anyio.move_on_after(pause):
+                await event.wait()
+            if waiter.token is None:
+                entry.assign()
+        return _claim(waiter)
+    finally:
+        entry.leave(waiter)
+
+
+def _pause(left: int | None) -> float:
+    return LOOK if left is None else min(seconds(left), LOOK)
+
+
+def _claim(waiter: Waiter) -> Token | None:
+    token, waiter.token = waiter.token, None
+    return token
+
+
+def _waker(event: anyio.Event) -> Callable[[], bool]:
+    native: Any = anyio.lowlevel.current_token().native_token
+    soon = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
+
+    def wake() -> bool:
+        try:
+            soon(event.set)
+        except RuntimeError:  # the loop was closed, or trio's run is over
+            return False
+        return True
+
+    return wake

@@ -1,0 +1,163 @@
+"""Workers: threads that run sync functions whose callers must not wait for longer than they want.
+
+- A worker is started when a call finds none idle, so there are never more than calls running, which
+  the bulkhead bounds; a command called from inside another's worker cannot starve.
+- The worker that was idle last is taken first; one that was idle for IDLE seconds ends.
+- A caller whose time is up leaves the job behind: abandoned. Who was first, the caller leaving or
+  the worker ending, is decided by one lock that is taken once. An abandoned job keeps the slot of
+  its call until the thread really ends.
+- Workers are daemons: a hung one does not keep the interpreter from exiting.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from _thread import allocate_lock
+from contextvars import copy_context
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Job", "Workers"]
+
+IDLE: Final = 10.0
+"""Seconds a worker waits for its next job before it ends."""
+
+
+class Job:
+    """One call on a worker."""
+
+    __slots__ = (
+        "__weakref__",
+        "_args",
+        "_claim",
+        "_context",
+        "_done",
+        "_ended",
+        "_error",
+        "_fn",
+        "_kwargs",
+        "_result",
+    )
+
+    def __init__(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        self._fn, self._args, self._kwargs = fn, args, kwargs
+        self._context = copy_context()
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._claim = allocate_lock()
+        self._ended: Callable[[Job], None] | None = None
+        self._done = allocate_lock()
+        self._done.acquire()
+
+    # -- the caller's side
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait for the end; false if it did not come in time."""
+        return self._done.acquire(timeout=-1 if seconds is None else max(seconds, 0))
+
+    def abandon(self, ended: Callable[[Job], None]) -> bool:
+        """Leave it behind, to call `ended` with it when it ends; false if it has ended."""
+        self._ended = ended
+        return self._claim.acquire(blocking=False)
+
+    def result(self) -> Any:
+        """Return what it returned or raise what it raised, once it has ended."""
+        if self._error is None:
+            return self._result
+        try:
+            raise self._error
+        finally:
+            self._error = None  # its traceback leads to this frame, and so back to this job
+
+    # -- the worker's side
+
+    def run(self) -> None:
+        """Call the function in the caller's context."""
+        try:
+            result = self._context.run(self._fn, *self._args, **self._kwargs)
+            if inspect.isawaitable(result):
+                self._error = not_awaited(self._fn, result)
+            else:
+                self._result = result
+        except BaseException as error:  # noqa: BLE001 - all of it is the caller's
+            self._error = error
+        finally:
+            del self._fn, self._args, self._kwargs, self._context
+
+    def end(self) -> None:
+        """Tell the caller, or if it has left, whoever it named."""
+        if self._claim.acquire(blocking=False):
+            self._done.release()
+        elif self._ended is not None:
+            self._error = None
+            self._ended(self)
+
+
+class Workers:
+    """The threads of one command."""
+
+    __slots__ = ("_count", "_idle", "_name")
+
+    def __init__(self, name: str | None) -> None:
+        self._name = f"resilience-{name or 'unnamed'}"
+        self._count = itertools.count(1)
+        self._idle: list[_Worker] = []
+
+    def start(self, job: Job) -> None:
+        """Give a job to an idle worker, or to a new one."""
+        try:
+            worker = self._idle.pop()
+        except IndexError:
+            _Worker(f"{self._name}-{next(self._count)}", self._idle, job).start()
+        else:
+            worker.take(job)
+
+    def forked(self) -> None:
+        """Forget threads that did not come along into a child process."""
+        self._idle = []
+
+
+class _Worker(Thread):
+    """A thread that runs one job after the other."""
+
+    def __init__(self, name: str, idle: list[_Worker], job: Job) -> None:
+        super().__init__(name=name, daemon=True)
+        self._jobs: list[Job] = [job]
+        self._idle = idle
+        self._gate = allocate_lock()
+        self._gate.acquire()
+
+    def take(self, job: Job) -> None:
+        self._jobs.append(job)
+        self._gate.release()
+
+    def run(self) -> None:
+        while True:
+            job = self._jobs.pop()
+            job.run()
+            # Idle before the caller knows: its next call finds this worker.
+            self._idle.append(self)
+            job.end()
+            del job
+            if not self._gate.acquire(timeout=IDLE):
+                try:
+                    self._idle.remove(self)
+                except ValueError:  # taken at this very moment: the job is on its way
+                    self._gate.acquire()
+                else:
+                    return
+
+
+def not_awaited(fn: Any, result: Any) -> TypeError:
+    """Return the error for a sync function that gave an awaitable, which is closed if it can be."""
+    if inspect.iscoroutine(result):
+        result.close()
+    name = getattr(fn, "__qualname__", None) or repr(fn)
+    return TypeError(
+        f"{name} returned an awaitable to a caller that cannot await it: "
+        f"make it an `async def`, or guard it as one"
+    )

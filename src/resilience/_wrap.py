@@ -1,0 +1,79 @@
+"""Wrapping: which kind of function was given, chosen once, at decoration.
+
+A shell says how it guards each of the four kinds; this module finds the kind, keeps name, signature
+and colour, and goes through class and static methods in either order.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from resilience._units import show
+
+__all__ = ["Colours", "source_of", "wrap"]
+
+_Fn = Callable[..., Any]
+
+
+class Colours(Protocol):
+    """How a shell guards each kind of function."""
+
+    def guard_function(self, fn: _Fn) -> _Fn: ...  # noqa: D102
+    def guard_coroutine(self, fn: _Fn) -> _Fn: ...  # noqa: D102
+    def guard_generator(self, fn: _Fn) -> _Fn: ...  # noqa: D102
+    def guard_async_generator(self, fn: _Fn) -> _Fn: ...  # noqa: D102
+
+
+def wrap(shell: Colours, fn: Any, **facts: object) -> Any:
+    """
+    Return `fn` guarded by `shell`, of the same kind and looks.
+
+    Args:
+        shell: How each kind is guarded.
+        fn: A function of any kind, a class or static method, a partial, a callable object.
+        facts: Attributes for the result.
+
+    Raises:
+        TypeError: It cannot be guarded.
+    """
+    if isinstance(fn, (classmethod, staticmethod)):
+        return type(fn)(wrap(shell, fn.__func__, **facts))
+    if isinstance(fn, type) or not callable(fn):
+        raise TypeError(f"cannot guard {show(fn)}: it must be a function, a method or a callable")
+    guarded = _guard(shell, fn)
+    own = fn if inspect.isfunction(fn) or inspect.ismethod(fn) else None
+    functools.update_wrapper(guarded, fn, updated=() if own is None else ("__dict__",))
+    for name, fact in facts.items():
+        setattr(guarded, name, fact)
+    return guarded
+
+
+def _guard(shell: Colours, fn: _Fn) -> _Fn:
+    for is_kind, guard in (
+        (inspect.iscoroutinefunction, shell.guard_coroutine),
+        (inspect.isasyncgenfunction, shell.guard_async_generator),
+        (inspect.isgeneratorfunction, shell.guard_generator),
+    ):
+        if is_kind(fn) or is_kind(_code_of(fn)):
+            return guard(fn)
+    return shell.guard_function(fn)
+
+
+def _code_of(fn: Any) -> Any:
+    """Return what runs when a callable object or a partial of one is called."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return fn if inspect.isroutine(fn) else type(fn).__call__
+
+
+def source_of(fn: Any) -> str:
+    """Return `module.qualname`, by which a definition is known again when it is made anew."""
+    if isinstance(fn, (classmethod, staticmethod)):
+        fn = fn.__func__
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
+    return f"{getattr(fn, '__module__', None) or type(fn).__module__}.{name}"

@@ -1,0 +1,192 @@
+"""Every error the library raises.
+
+ResilienceError(Exception)
+├── RejectedError               the function was not called
+│   ├── CircuitOpenError        the circuit is open, or half-open with its trials taken
+│   └── BulkheadFullError       every slot is taken, and so is the waiting room
+├── DeadlineExceededError       time ran out; also a TimeoutError
+└── ConfigurationError          a setting is not in its range; also a ValueError
+
+The first two kinds are made anew for each call, so a traceback never grows from one
+rejection to the next, and all of them can be pickled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resilience._deadline import Deadline
+
+__all__ = [
+    "BulkheadFullError",
+    "CircuitOpenError",
+    "ConfigurationError",
+    "DeadlineExceededError",
+    "RejectedError",
+    "ResilienceError",
+]
+
+
+class ResilienceError(Exception):
+    """
+    Base of every error of this library.
+
+    Example:
+        >>> from resilience import CircuitOpenError, ResilienceError
+        >>> issubclass(CircuitOpenError, ResilienceError)
+        True
+    """
+
+    __module__ = "resilience"
+
+
+class RejectedError(ResilienceError):
+    """
+    The function was not called, so trying elsewhere is always safe.
+
+    Attributes:
+        name: The name of the command, breaker or bulkhead that refused; `None` if it has none.
+        retry_after: Seconds (>= 0) until a call may be admitted again; `None` where nobody knows.
+    """
+
+    __module__ = "resilience"
+
+    def __init__(self, name: str | None = None, *, retry_after: float | None = None) -> None:
+        super().__init__(name)
+        self.name = name
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+    def __str__(self) -> str:
+        return f"{_title(self.name)} refused the call{_retry(self.retry_after)}"
+
+
+class CircuitOpenError(RejectedError):
+    """
+    The circuit is open, or half-open with its trials taken; the function was not called.
+
+    Attributes:
+        state: The state that refused: `"open"` or `"half_open"`. A circuit forced open says
+            `"open"` whatever its live state.
+        last_error: Type and message (at most 200 characters) of the failure that opened the
+            circuit, or `None`. It is kept out of `str()`, because messages of a dependency may
+            hold what must not be logged, and it keeps no frame alive.
+    """
+
+    __module__ = "resilience"
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        state: str = "open",
+        retry_after: float | None = None,
+        last_error: str | None = None,
+    ) -> None:
+        super().__init__(name, retry_after=retry_after)
+        self.state = state
+        self.last_error = last_error
+
+    def __str__(self) -> str:
+        why = "is open" if self.state == "open" else "is half-open and its trials are taken"
+        return f"the circuit of {_title(self.name)} {why}{_retry(self.retry_after)}"
+
+
+class BulkheadFullError(RejectedError):
+    """
+    Every slot is taken and the waiting room is full, or the wait came to its end.
+
+    Attributes:
+        max_concurrency: How many calls may run at once.
+        waiting: How many callers were waiting for a slot.
+    """
+
+    __module__ = "resilience"
+
+    def __init__(
+        self, name: str | None = None, *, max_concurrency: int | None = None, waiting: int = 0
+    ) -> None:
+        super().__init__(name)
+        self.max_concurrency = max_concurrency
+        self.waiting = waiting
+
+    def __str__(self) -> str:
+        return (
+            f"the bulkhead of {_title(self.name)} is full "
+            f"({self.max_concurrency} at once, {self.waiting} waiting)"
+        )
+
+
+class DeadlineExceededError(ResilienceError, TimeoutError):
+    """
+    Time ran out.
+
+    Attributes:
+        name: The command whose `timeout` it was; `None` for a `deadline` of the caller.
+        timeout: Seconds that were allowed.
+        elapsed: Seconds that had passed, 0 if the call was never started.
+        deadline: The `Deadline` it belongs to; `None` after pickling.
+    """
+
+    __module__ = "resilience"
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        timeout: float | None = None,
+        elapsed: float = 0.0,
+        deadline: Deadline | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.name = name
+        self.timeout = timeout
+        self.elapsed = elapsed
+        self.deadline = deadline
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A Deadline belongs to one clock of one process: it stays behind.
+        return _rebuild, (type(self), self.args, {**self.__dict__, "deadline": None})
+
+    def __str__(self) -> str:
+        limit = "" if self.timeout is None else f" of {self.timeout:g} s"
+        whose = "" if self.name is None else f" of {_title(self.name)}"
+        return f"the deadline{limit}{whose} was exceeded after {self.elapsed:.3g} s"
+
+
+class ConfigurationError(ResilienceError, ValueError):
+    """
+    One or more settings are wrong.
+
+    The message names each field with its value and the values allowed; all faults of one call
+    are reported together, a line each.
+
+    Attributes:
+        faults: The faults, one text each.
+    """
+
+    __module__ = "resilience"
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__(*faults)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        return "\n".join(self.faults)
+
+
+def _rebuild(kind: type[Exception], args: tuple[Any, ...], facts: dict[str, Any]) -> Exception:
+    error = kind(*args)
+    error.__dict__.update(facts)
+    return error
+
+
+def _title(name: str | None) -> str:
+    return "an unnamed guard" if name is None else repr(name)
+
+
+def _retry(seconds: float | None) -> str:
+    return "" if seconds is None else f"; try again in {seconds:.3g} s"

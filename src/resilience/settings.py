@@ -1,0 +1,322 @@
+"""Settings: every default and every check, once.
+
+A setting's default, its range and the words for its range stand in one line of `Settings`. The
+documentation's tables, the error messages and `resilience_setting` are all read from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from difflib import get_close_matches
+from fractions import Fraction
+from typing import Any, Final, TypedDict, Unpack
+
+import attrs
+
+from resilience._core.circuit import Rules
+from resilience._units import YEAR, Duration, nanoseconds, number, show
+from resilience.errors import ConfigurationError
+
+__all__ = ["Fields", "Settings"]
+
+
+class Fields(TypedDict, total=False):
+    """The settings by keyword, for type checkers; their meaning stands in `Settings`."""
+
+    timeout: Duration | None
+    max_concurrency: int | None
+    volume_threshold: int
+    sleep_window: Duration
+    error_percent: float | Decimal
+    rolling_window: Duration
+    buckets: int
+    half_open_calls: int
+    half_open_successes: int | None
+    slow_call_duration: Duration | None
+    slow_call_percent: float | Decimal
+    fair_share: float
+    sleep_window_max: Duration | None
+    sleep_window_jitter: float
+    max_waiting: int
+    max_wait: Duration | None
+    fallback_max_concurrency: int | None
+    count_rejections: bool
+    latency_buckets: Iterable[Duration]
+
+
+@attrs.frozen
+class _Range:
+    """What a field takes: `read` gives the plain value or raises ValueError."""
+
+    words: str
+    read: Any
+
+    def __call__(self, name: str, value: object) -> Any:
+        try:
+            return self.read(value)
+        except ValueError:
+            message = f"{name} must be {self.words}, not {show(value)}"
+            raise ValueError(message) from None
+
+
+def _time(value: object) -> float:
+    length = number(value)
+    if length is None or not 0 < length <= YEAR:
+        raise ValueError
+    return length
+
+
+def _count(minimum: int, maximum: int = 2**31 - 1) -> Any:
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError
+        if not minimum <= value <= maximum:
+            raise ValueError
+        return int(value)
+
+    return read
+
+
+def _percent(value: object) -> float | Decimal:
+    share = None if hasattr(value, "total_seconds") else number(value)
+    if share is None or not 0 < share <= 100:  # noqa: PLR2004 - a percentage
+        raise ValueError
+    return value  # type: ignore[return-value]  # as written: `number` has seen what it is
+
+
+def _share(value: object) -> float:
+    share = None if hasattr(value, "total_seconds") else number(value)
+    if share is None or not 0 <= share <= 1:
+        raise ValueError
+    return share
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError  # noqa: TRY004 - one kind of error for every field
+    return value
+
+
+def _times(value: object) -> tuple[float, ...]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise ValueError
+    bounds = tuple(_time(bound) for bound in value)
+    if not 1 <= len(bounds) <= 100 or any(a >= b for a, b in zip(bounds, bounds[1:], strict=False)):  # noqa: PLR2004
+        raise ValueError
+    return bounds
+
+
+def _or_none(read: Any) -> Any:
+    return lambda value: None if value is None else read(value)
+
+
+_TIME: Final = f"a time in (0, {YEAR:,}] seconds"
+_UP: Final = f"up to {2**31 - 1:,}"
+
+
+def _field(default: object, words: str, read: Any) -> Any:
+    if default is None or " or None" in words:
+        read = _or_none(read)
+    return attrs.field(default=default, metadata={"range": _Range(words, read)})
+
+
+@attrs.frozen(kw_only=True, init=False)
+class Settings:
+    """
+    How a command behaves: frozen, hashable, checked as a whole.
+
+    Times are seconds as `float` or `timedelta`, in (0, 31,536,000]. Percents are exact decimals as
+    written: `0.1` is one in a thousand.
+
+    Attributes:
+        timeout: Seconds a call may take; `None`: as long as it likes.
+        max_concurrency: Calls running at once; `None`: no limit; 0 refuses all.
+        volume_threshold: Calls in the window before the circuit may open.
+        sleep_window: Seconds the circuit stays open before a trial call.
+        error_percent: The circuit opens at this share of errors or above.
+        rolling_window: Seconds of statistics that count.
+        buckets: How many steps the window moves on in; a step is rounded up to a nanosecond.
+        half_open_calls: Trial calls at once.
+        half_open_successes: Successes that close; `None`: as many as `half_open_calls`.
+        slow_call_duration: From here on a call is slow, whatever its outcome; `None`: none is.
+        slow_call_percent: The circuit opens at this share of slow calls or above.
+        fair_share: Share of `timeout` after which a call that its caller's deadline cut off counts
+            as a timeout.
+        sleep_window_max: Each failed trial doubles the sleep window up to this; `None`: it stays.
+        sleep_window_jitter: Share of the sleep window added to it at random.
+        max_waiting: Callers that may wait for a slot.
+        max_wait: Longest wait for a slot; `None`: as long as `timeout`.
+        fallback_max_concurrency: Fallbacks running at once; `None`: no limit.
+        count_rejections: Whether bulkhead rejections count as errors, as in Hystrix.
+        latency_buckets: Bounds of the duration histogram, in seconds, increasing.
+        given: The fields that were written out, as against left to their defaults.
+
+    Raises:
+        ConfigurationError: Naming each wrong field with its value and range, all faults together.
+
+    Example:
+        >>> from resilience import Settings
+        >>> Settings(timeout=0.5, error_percent=25).sleep_window
+        5.0
+        >>> Settings(timeout=-1, buckets=0)
+        Traceback (most recent call last):
+            ...
+        resilience.ConfigurationError: timeout must be a time in (0, 31,536,000] seconds or None, not -1
+        buckets must be an integer from 1 to 10,000, not 0
+    """  # noqa: E501 - the message is as long as that
+
+    __module__ = "resilience"
+
+    timeout: float | None = _field(1.0, f"{_TIME} or None", _time)
+    max_concurrency: int | None = _field(10, f"an integer from 0 {_UP} or None", _count(0))
+    volume_threshold: int = _field(20, f"an integer from 1 {_UP}", _count(1))
+    sleep_window: float = _field(5.0, _TIME, _time)
+    error_percent: float | Decimal = _field(50, "a percentage in (0, 100]", _percent)
+    rolling_window: float = _field(10.0, _TIME, _time)
+    buckets: int = _field(10, "an integer from 1 to 10,000", _count(1, 10_000))
+    half_open_calls: int = _field(1, f"an integer from 1 {_UP}", _count(1))
+    half_open_successes: int | None = _field(None, f"an integer from 1 {_UP} or None", _count(1))
+    slow_call_duration: float | None = _field(None, f"{_TIME} or None", _time)
+    slow_call_percent: float | Decimal = _field(100, "a percentage in (0, 100]", _percent)
+    fair_share: float = _field(0.25, "a number in [0, 1]", _share)
+    sleep_window_max: float | None = _field(None, f"{_TIME} or None", _time)
+    sleep_window_jitter: float = _field(0, "a number in [0, 1]", _share)
+    max_waiting: int = _field(0, f"an integer from 0 {_UP}", _count(0))
+    max_wait: float | None = _field(None, f"{_TIME} or None", _time)
+    fallback_max_concurrency: int | None = _field(
+        None, f"an integer from 0 {_UP} or None", _count(0)
+    )
+    count_rejections: bool = _field(default=False, words="True or False", read=_flag)
+    latency_buckets: tuple[float, ...] = _field(
+        (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
+        f"1 to 100 increasing times in (0, {YEAR:,}] seconds",
+        _times,
+    )
+    given: frozenset[str] = attrs.field(default=frozenset(), eq=False, repr=False)
+
+    def __init__(self, **fields: Unpack[Fields]) -> None:
+        plain = read(fields)
+        self.__attrs_init__(**plain, given=frozenset(plain))  # type: ignore[attr-defined]
+        if self.sleep_window_max is not None and self.sleep_window_max < self.sleep_window:
+            raise ConfigurationError(
+                f"sleep_window_max must be at least sleep_window ({self.sleep_window:g}) or None, "
+                f"not {self.sleep_window_max:g}"
+            )
+
+    def replace(self, **fields: Unpack[Fields]) -> Settings:
+        """Return these settings with some fields changed."""
+        return Settings(**{**self.chosen(), **fields})  # type: ignore[typeddict-item]
+
+    __replace__ = replace
+
+    def chosen(self) -> dict[str, Any]:
+        """Return the fields that were given, with their values."""
+        return {name: getattr(self, name) for name in FIELDS if name in self.given}
+
+    @classmethod
+    def from_hystrix(cls, config: Mapping[str, Any]) -> Settings:
+        """
+        Read the settings of hystrix-go: its JSON names, milliseconds, and 0 for its default.
+
+        `count_rejections` is set, since there a rejection is an error.
+
+        Example:
+            >>> from resilience import Settings
+            >>> Settings.from_hystrix({"timeout": 500, "error_percent_threshold": 0}).timeout
+            0.5
+        """
+        fields: dict[str, Any] = {"count_rejections": True}
+        faults = []
+        read_count = _count(0)
+        for key, value in config.items():
+            if key not in _HYSTRIX:
+                faults.append(_unknown(key, _HYSTRIX))
+                continue
+            try:
+                amount = _Range("an integer from 0 on", read_count)(key, value)
+            except ValueError as fault:
+                faults.append(str(fault))
+                continue
+            name, default, scale = _HYSTRIX[key]
+            amount = amount or default
+            fields[name] = amount / scale if scale > 1 else amount
+        if faults:
+            raise ConfigurationError(*faults)
+        for name, default, scale in _HYSTRIX.values():
+            fields.setdefault(name, default / scale if scale > 1 else default)
+        return cls(**fields)
+
+    def rules(self) -> Rules:
+        """Return what the circuit goes by, in integers."""
+        longest = self.sleep_window_max
+        return Rules(
+            volume_threshold=self.volume_threshold,
+            error_ratio=_ratio(self.error_percent),
+            slow_ratio=_ratio(self.slow_call_percent),
+            sleep_window=nanoseconds(self.sleep_window),
+            sleep_window_max=None if longest is None else nanoseconds(longest),
+            sleep_window_jitter=self.sleep_window_jitter,
+            half_open_calls=self.half_open_calls,
+            half_open_successes=self.half_open_successes or self.half_open_calls,
+            bucket_width=-(-nanoseconds(self.rolling_window) // self.buckets),
+            buckets=self.buckets,
+        )
+
+
+FIELDS: Final[dict[str, _Range]] = {
+    field.name: field.metadata["range"]
+    for field in attrs.fields(Settings)
+    if "range" in field.metadata
+}
+
+# hystrix-go's JSON name: ours, its default, and how many of its units make one of ours.
+_HYSTRIX: Final = {
+    "timeout": ("timeout", 1000, 1000),
+    "max_concurrent_requests": ("max_concurrency", 10, 1),
+    "request_volume_threshold": ("volume_threshold", 20, 1),
+    "sleep_window": ("sleep_window", 5000, 1000),
+    "error_percent_threshold": ("error_percent", 50, 1),
+}
+
+
+def read(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Check settings by keyword and return them as plain values.
+
+    Raises:
+        ConfigurationError: All faults together, unknown names among them.
+    """
+    plain, faults = {}, []
+    for name, value in fields.items():
+        if name not in FIELDS:
+            faults.append(_unknown(name, FIELDS))
+            continue
+        try:
+            plain[name] = FIELDS[name](name, value)
+        except ValueError as fault:
+            faults.append(str(fault))
+    if faults:
+        raise ConfigurationError(*faults)
+    return plain
+
+
+def fields_of(settings: Settings | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a `settings` argument and fields by keyword give together; keywords win."""
+    if settings is not None and not isinstance(settings, Settings):
+        raise ConfigurationError(f"settings must be a Settings or None, not {show(settings)}")
+    if not isinstance(fields, Mapping):
+        raise ConfigurationError(f"fields must be a mapping or Settings, not {show(fields)}")
+    given = {} if settings is None else settings.chosen()
+    return {**given, **read(fields)}
+
+
+def _unknown(name: object, known: Iterable[str]) -> str:
+    near = get_close_matches(str(name)[:60], list(known), n=1)
+    hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+    return f"{show(name)} is no setting{hint}"
+
+
+def _ratio(percent: float | Decimal) -> tuple[int, int]:
+    # By way of its text: 0.1 is the tenth that was written, not the float nearest to it.
+    return (Fraction(str(percent)) / 100).as_integer_ratio()

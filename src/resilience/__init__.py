@@ -1,4 +1,5 @@
-"""Keep a program standing when what it calls does not.
+"""
+Keep a program standing when what it calls does not.
 
 Circuit breakers, bulkheads, deadlines and fallbacks around calls to what is slow, fails, hangs and
 comes back; for sync threads, asyncio and trio alike. Start with `command`.

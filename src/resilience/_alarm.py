@@ -1,4 +1,5 @@
-"""Alarms cut off what a task is doing. This is the only module that cancels.
+"""
+Alarms cut off what a task is doing. This is the only module that cancels.
 
 An alarm is set in the task that runs now and must be disarmed by it:
 

@@ -77,7 +77,9 @@ class fallback:  # noqa: N801 - read as a statement: `@fallback(cached)`
         """Answer for a function."""
         for handler in self.fallbacks.handlers:
             if is_async(handler):
-                raise TypeError(f"{show(fn)} is sync: it cannot have the async fallback {show(handler)}")
+                raise TypeError(
+                    f"{show(fn)} is sync: it cannot have the async fallback {show(handler)}"
+                )
 
         def call(*args: Any, **kwargs: Any) -> Any:
             try:

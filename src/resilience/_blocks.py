@@ -1,4 +1,5 @@
-"""Blocks: `with` and `async with` around statements, on one object that everyone shares.
+"""
+Blocks: `with` and `async with` around statements, on one object that everyone shares.
 
 The object cannot keep the admission of each `with` in itself, so a block is found again by its
 context: the innermost one of this guard that was entered there. A block left in another context
@@ -56,7 +57,7 @@ class Blocks:
             token.scope.enforce()
         block = _Block(guard, token)
         self._open[id(block)] = block
-        # Blocks that were left elsewhere are still in the tuple of the context they were entered in.
+        # What was left elsewhere is still in the tuple of the context it was entered in.
         _entered.set((*(each for each in _entered.get() if not each.left), block))
 
     def leave(self, error: BaseException | None) -> None:

@@ -1,4 +1,5 @@
-"""CircuitBreaker: the circuit alone. It never waits, so it has no colour.
+"""
+CircuitBreaker: the circuit alone. It never waits, so it has no colour.
 
 Its closed path carries no token: an admission is the generation it was made in. Whatever is not an
 ordinary call of a closed circuit (a trial, a refusal, a caller with a deadline, a judged duration)
@@ -13,6 +14,7 @@ from resilience._calls import PLAIN, coroutine_in, function_in, is_awaitable
 from resilience._core.outcome import Outcome, State
 from resilience._deadline import current
 from resilience._guard import Guard
+from resilience._plan import make_plan
 from resilience._registry import declared
 from resilience._shell import Shell
 from resilience._verdict import Failures, verdicts_of
@@ -89,11 +91,16 @@ class CircuitBreaker(Shell):
             Guard(
                 entry,
                 verdicts,
+                lambda: make_plan(
+                    entry.settings,
+                    timeout=entry.settings.timeout,
+                    enforced=False,
+                    nested=False,
+                    histogram=False,
+                    judges_results=is_failure is not None,
+                ),
                 circuit=True,
                 bulkhead=None,
-                timeout=lambda: entry.settings.timeout,
-                enforced=lambda: False,
-                histogram=False,
             )
         )
 

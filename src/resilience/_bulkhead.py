@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
 
 from resilience._calls import coroutine_in, function_in
 from resilience._guard import Guard
+from resilience._plan import make_plan
 from resilience._registry import declared
 from resilience._shell import Shell
 from resilience._verdict import verdicts_of
@@ -76,12 +77,16 @@ class Bulkhead(Shell):
             Guard(
                 entry,
                 verdicts_of(Exception, (), None),
+                lambda: make_plan(
+                    entry.settings,
+                    timeout=None,
+                    enforced=False,
+                    nested=entry.slots.max_waiting > 0,
+                    waits=False,
+                    histogram=False,
+                ),
                 circuit=False,
                 bulkhead=entry,
-                timeout=lambda: None,
-                enforced=lambda: False,
-                waits=False,
-                histogram=False,
             )
         )
 

@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from resilience._deadline import binding
-from resilience._guard import quick_steps
+from resilience._quick import quick_steps
 from resilience._units import seconds
 from resilience._worker import Job
 
@@ -27,7 +27,7 @@ PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes, list, dict, 
 
 
 def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, awaiting: Guard) -> Fn:
-    """Guard a function that stays in its caller's thread; `awaiting` goes on if it must be awaited."""
+    """Guard a function in its caller's thread; `awaiting` goes on if it returns an awaitable."""
     quick_enter, quick_leave = quick_steps(guard)
     enter, finish, fail = guard.enter, guard.finish, guard.fail
 
@@ -81,8 +81,7 @@ def _on_thread(guard: Guard, workers: Workers, token: Token, job: Job) -> Any:
     bound = binding(token.scope)
 
     def ended(job: Job) -> None:
-        token.abandoned = False
-        guard.put(token)
+        guard.worker_ended(token)
         guard.entry.abandoned.discard(job)
 
     def abandon() -> bool:

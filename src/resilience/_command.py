@@ -8,6 +8,7 @@ from resilience._calls import coroutine_in, function_in, function_on_thread
 from resilience._core.outcome import Override, State
 from resilience._fallback import Fallbacks, handlers_of, is_async
 from resilience._guard import Guard
+from resilience._plan import Plan, make_plan
 from resilience._registry import default_registry
 from resilience._shell import Shell
 from resilience._snapshot import Snapshot, explain
@@ -20,9 +21,9 @@ from resilience.settings import Settings, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from types import TracebackType
 
     from resilience._bulkhead import Bulkhead
+    from resilience._entry import Entry
     from resilience._permit import Permit
     from resilience._registry import Registry
     from resilience._typing import GuardedByCommand
@@ -81,7 +82,7 @@ class Command(Shell):
         if name is None:
             raise ConfigurationError("a command needs a name")
         self._given = fields_of(settings, fields)
-        Settings(**self._given)  # type: ignore[typeddict-item]  # the checks across fields
+        Settings(**self._given)  # the checks across fields
         verdicts = verdicts_of(handle, ignore, is_failure)
         handlers = handlers_of(fallback)
         _check(isolation, bulkhead)
@@ -95,38 +96,28 @@ class Command(Shell):
         self._fallbacks_given = Fallbacks(entry, handlers) if handlers else None
         self._workers: Workers | None = None
         slots = entry if bulkhead is None else bulkhead.entry
-        super().__init__(
-            Guard(
-                entry,
-                verdicts,
-                circuit=True,
-                bulkhead=slots,
-                timeout=self._timeout_of(entry),
-                enforced=lambda: True,
-            )
-        )
         given = self._given
+
+        def plan(*, enforced: bool) -> Plan:
+            return make_plan(
+                entry.settings,
+                timeout=_own_timeout(entry, given),
+                enforced=enforced,
+                nested=slots.slots.max_waiting > 0,
+                judges_results=is_failure is not None,
+            )
+
+        super().__init__(
+            Guard(entry, verdicts, lambda: plan(enforced=True), circuit=True, bulkhead=slots)
+        )
         # What stays in its caller's thread has a deadline only where somebody gave one.
         self._blocking = Guard(
             entry,
             verdicts,
+            lambda: plan(enforced="timeout" in given or "timeout" in entry.configured),
             circuit=True,
             bulkhead=slots,
-            timeout=self._timeout_of(entry),
-            enforced=lambda: "timeout" in given or "timeout" in entry.configured,
         )
-
-    def _timeout_of(self, entry: Any) -> Callable[[], float | None]:
-        given = self._given
-
-        def timeout() -> float | None:
-            if "timeout" in entry.configured or "timeout" not in given:
-                found: float | None = entry.configured.get("timeout", 1.0)
-                return found
-            own: float | None = given["timeout"]
-            return own
-
-        return timeout
 
     # -- guarding
 
@@ -155,9 +146,7 @@ class Command(Shell):
         result: R = self.guard_function(fn)(*args, **kwargs)
         return result
 
-    async def acall(
-        self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> R:
+    async def acall(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call and await a coroutine function, or what returns an awaitable, as this command."""
         self._declare()
         result: R = await self.guard_coroutine(fn)(*args, **kwargs)
@@ -171,7 +160,9 @@ class Command(Shell):
         fallbacks = self._fallbacks
         for handler in () if fallbacks is None else fallbacks.handlers:
             if is_async(handler):
-                raise TypeError(f"{show(fn)} is sync: it cannot have the async fallback {show(handler)}")
+                raise TypeError(
+                    f"{show(fn)} is sync: it cannot have the async fallback {show(handler)}"
+                )
         if not self._on_thread:
             return function_in(self._blocking, fn, fallbacks, self._guard)
         limit = {**self._guard.entry.settings.chosen(), **self._given}.get("max_concurrency", 10)
@@ -191,7 +182,9 @@ class Command(Shell):
     def guard_generator(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Guard a generator function, in its consumer's thread."""
         if self._isolation == "thread":
-            raise TypeError(f"{show(fn)} is a generator function: it stays in its consumer's thread")
+            raise TypeError(
+                f"{show(fn)} is a generator function: it stays in its consumer's thread"
+            )
         return super().guard_generator(fn)
 
     @property
@@ -234,10 +227,8 @@ class Command(Shell):
     def settings(self) -> Settings:
         """The settings in force, with this command's own timeout."""
         settings = self._guard.entry.settings
-        return settings.replace(**{**self._given, **settings.chosen(), "timeout": self._timeout()})
-
-    def _timeout(self) -> float | None:
-        return self._timeout_of(self._guard.entry)()
+        timeout = _own_timeout(self._guard.entry, self._given)
+        return settings.replace(**{**self._given, **settings.chosen(), "timeout": timeout})
 
     @property
     def state(self) -> State:
@@ -291,6 +282,15 @@ class Command(Shell):
     def reset(self) -> None:
         """Close the circuit, with an empty window; totals stay."""
         self._guard.entry.reset()
+
+
+def _own_timeout(entry: Entry, given: dict[str, Any]) -> float | None:
+    """Return a command's timeout: what was configured, else what it was given, or the default."""
+    for source in (entry.configured, given):
+        if "timeout" in source:
+            timeout: float | None = source["timeout"]
+            return timeout
+    return Settings().timeout
 
 
 def _check(isolation: object, bulkhead: object) -> None:
@@ -367,4 +367,3 @@ def command(
         registry=registry,
         **fields,
     )
-

@@ -1,4 +1,5 @@
-"""Deadlines: a moment after which work is of no use, ambient as in Go's `context`.
+"""
+Deadlines: a moment after which work is of no use, ambient as in Go's `context`.
 
 - The scopes of one task form a chain; what binds is the one that ends first, so an inner scope
   never lengthens an outer one.
@@ -27,7 +28,15 @@ if TYPE_CHECKING:
 
     from resilience._units import Duration
 
-__all__ = ["Deadline", "binding", "current", "current_deadline", "read_length", "remaining"]
+__all__ = [
+    "Deadline",
+    "being_cut_off",
+    "binding",
+    "current",
+    "current_deadline",
+    "read_length",
+    "remaining",
+]
 
 _T = TypeVar("_T")
 
@@ -226,6 +235,16 @@ def time_left(scope: Deadline | None) -> int | None:
     """Nanoseconds until the first scope of a chain ends; `None` if none binds."""
     bound = binding(scope)
     return None if bound is None else bound.left
+
+
+def being_cut_off() -> bool:
+    """Whether a deadline of its callers, and nobody else, is cutting off the running task."""
+    scope = current.get()
+    while scope is not None:
+        if scope.cut_off:
+            return True
+        scope = scope.outer
+    return False
 
 
 def current_deadline() -> Deadline | None:

@@ -1,4 +1,5 @@
-"""Entry: what one name shares: circuit, slots, tally and settings, under one lock.
+"""
+Entry: what one name shares: circuit, slots, tally and settings, under one lock.
 
 Every method that is a step of the machines takes the lock itself, for that step only: no user code,
 listener, log line or wait happens inside. What a step has to tell is queued there and delivered
@@ -21,16 +22,16 @@ from resilience._core.circuit import Circuit, Refusal, Trial
 from resilience._core.outcome import Outcome, Override, State
 from resilience._core.slots import Slots, Token, Waiter
 from resilience._core.tally import Tally
+from resilience._declared import Declared
 from resilience._listeners import CallRejected, CallTimedOut, Listeners, StateChanged
 from resilience._units import nanoseconds, seconds
-from resilience.errors import ConfigurationError
-from resilience.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from resilience._core.circuit import Transition
     from resilience._verdict import Verdict
+    from resilience.settings import Settings
 
 __all__ = ["Entry"]
 
@@ -43,7 +44,6 @@ class Entry:
 
     __slots__ = (
         "__weakref__",
-        "_configured",
         "_declared",
         "_followers",
         "abandoned",
@@ -55,7 +55,6 @@ class Entry:
         "lost",
         "name",
         "random",
-        "settings",
         "slots",
         "tally",
     )
@@ -74,10 +73,8 @@ class Entry:
         self.random = random
         self.listeners = Listeners() if listeners is None else listeners
         self.lock = RLock()
-        self._declared: dict[str, tuple[Any, str]] = {}
-        self._configured: dict[str, Any] = dict(configured or {})
+        self._declared = Declared(configured or {})
         self._followers: list[weakref.ref[Any]] = []
-        self.settings = Settings(**self._configured)
         now = clock()
         bounds = tuple(nanoseconds(bound) for bound in self.settings.latency_buckets)
         self.circuit = Circuit(self.settings.rules(), now)
@@ -90,52 +87,31 @@ class Entry:
 
     # -- settings
 
-    def declare(self, fields: Mapping[str, Any], source: str) -> None:
-        """
-        Add what a decorator or constructor says of this name.
-
-        Args:
-            fields: Plain values, as `settings.read` returns them.
-            source: Who says so: `module.qualname` of the decorated function. The same one again
-                (a notebook cell, a reload) replaces what it said before.
-
-        Raises:
-            ConfigurationError: Another source gave a field another value.
-        """
-        with self.lock:
-            others = {
-                field: (value, said)
-                for field, (value, said) in self._declared.items()
-                if said != source or not source
-            }
-            faults = [
-                f"{field} of {self.name!r} is {others[field][0]!r} already"
-                f"{_where(others[field][1])}, and cannot be {value!r} as well"
-                for field, value in fields.items()
-                # Each command has a timeout of its own.
-                if field != "timeout" and field in others and others[field][0] != value
-            ]
-            if faults:
-                raise ConfigurationError(*faults)
-            declared = others | {field: (value, source) for field, value in fields.items()}
-            settings = self._merge(declared, self._configured)
-            self._declared = declared
-            self._apply(settings)
-        self.assign()
-
-    def configure(self, fields: Mapping[str, Any]) -> None:
-        """Change fields, over whatever the code says. Plain values, as `settings.read` returns."""
-        with self.lock:
-            configured = {**self._configured, **fields}
-            settings = self._merge(self._declared, configured)
-            self._configured = configured
-            self._apply(settings)
-        self.assign()
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._declared.settings
 
     @property
     def configured(self) -> Mapping[str, Any]:
         """What `configure` has set."""
-        return self._configured
+        return self._declared.configured
+
+    def declare(self, fields: Mapping[str, Any], source: str) -> None:
+        """Add what the code says: see `Declared.declare`."""
+        with self.lock:
+            before = self.settings
+            self._declared.declare(self.name, fields, source)
+            self._apply(before)
+        self.assign()
+
+    def configure(self, fields: Mapping[str, Any]) -> None:
+        """Change fields, over whatever the code says."""
+        with self.lock:
+            before = self.settings
+            self._declared.configure(fields)
+            self._apply(before)
+        self.assign()
 
     def follow(self, follower: Any) -> None:
         """Call `follower.settings_changed()` after each change, as long as it lives."""
@@ -143,17 +119,10 @@ class Entry:
             living = [ref for ref in self._followers if ref() is not None]
             self._followers = [*living, weakref.ref(follower)]
 
-    @staticmethod
-    def _merge(
-        declared: Mapping[str, tuple[Any, str]], configured: Mapping[str, Any]
-    ) -> Settings:
-        return Settings(**{field: value for field, (value, _) in declared.items()} | configured)
-
-    def _apply(self, settings: Settings) -> None:
-        if settings == self.settings:
-            self.settings = settings
+    def _apply(self, before: Settings) -> None:
+        settings = self.settings
+        if settings == before:
             return
-        self.settings = settings
         self.circuit.configure(settings.rules(), self.clock())
         self.tally.rebound(tuple(nanoseconds(bound) for bound in settings.latency_buckets))
         self.slots.resize(settings.max_concurrency, settings.max_waiting)
@@ -185,7 +154,9 @@ class Entry:
                 return None
             return refusal
 
-    def admit(self, token: Token, timeout: int, now: int, riding: Iterable[Token]) -> Refusal | None:
+    def admit(
+        self, token: Token, timeout: int, now: int, riding: Iterable[Token]
+    ) -> Refusal | None:
         """Let the circuit admit the call that holds `token`, or say why not."""
         with self.lock:
             circuit = self.circuit
@@ -430,7 +401,3 @@ class Entry:
         self.abandoned = _NOBODY
         self.tally.clear()
         self.circuit.forked(self.clock())
-
-
-def _where(source: str) -> str:
-    return f" ({source})" if source else ""

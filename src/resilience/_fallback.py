@@ -1,4 +1,5 @@
-"""Fallbacks: what answers in the place of a call that failed.
+"""
+Fallbacks: what answers in the place of a call that failed.
 
 Handlers are tried in order, each with the call's own error; the first that returns answers. They
 run after the call was settled, outside every lock. When all fail, the last one's error leaves with
@@ -43,7 +44,7 @@ class Fallbacks:
                     result = handler(error, *args, **kwargs)
                     if inspect.isawaitable(result):
                         raise not_awaited(handler, result)  # noqa: TRY301 - as if it had raised it
-                except Exception as raised:  # noqa: BLE001, PERF203 - the next handler is tried
+                except Exception as raised:  # noqa: BLE001 - the next handler is tried
                     failed = raised
                 else:
                     self._count("success")
@@ -62,7 +63,7 @@ class Fallbacks:
                     result = handler(error, *args, **kwargs)
                     if inspect.isawaitable(result):
                         result = await result
-                except Exception as raised:  # noqa: BLE001, PERF203 - the next handler is tried
+                except Exception as raised:  # noqa: BLE001 - the next handler is tried
                     failed = raised
                 else:
                     self._count("success")

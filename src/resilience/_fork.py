@@ -1,4 +1,5 @@
-"""Forks: a child process gets locks nobody holds and claims nobody has.
+"""
+Forks: a child process gets locks nobody holds and claims nobody has.
 
 Fast closures hold on to the lock of their entry, so the child cannot be given another one: all
 locks are taken before the fork, in one order, and released on both sides.
@@ -21,9 +22,9 @@ class Survivor(Protocol):
     """What has a lock to be taken over a fork and begins anew in the child."""
 
     @property
-    def lock(self) -> RLock: ...  # noqa: D102
+    def lock(self) -> RLock: ...
 
-    def forked(self) -> None: ...  # noqa: D102
+    def forked(self) -> None: ...
 
 
 _survivors: set[weakref.ref[Survivor]] = set()

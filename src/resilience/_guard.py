@@ -1,27 +1,27 @@
-"""Guard: one call, from being asked for to being settled. What every shell is made of.
+"""
+Guard: one call, from being let in to being settled. What every shell is made of.
 
-A guard has an entry and uses some of its parts: the circuit, a bulkhead's slots, a timeout. Its
-steps have no colour; `_calls.py` and `_streams.py` put them around functions:
+Its steps have no colour; `_calls.py` and `_guarded_streams.py` put them around functions:
 
     token = enter() or await aenter()      refused: RejectedError, DeadlineExceededError
     … the function …
     finish(token, result) or fail(token, error)
 
-`fail` returns what leaves the guard and whether a fallback may answer instead. `quick_steps` gives
-the two steps that nearly every call takes.
+`fail` returns what leaves the guard and whether a fallback may answer instead. `_quick.py` has the
+steps that nearly every call takes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from resilience import _alarm
+from resilience._admission import Admission
 from resilience._core.outcome import Outcome
 from resilience._core.slots import Token
-from resilience._deadline import Deadline, binding, current
+from resilience._deadline import Deadline, being_cut_off, current
 from resilience._permit import Permit
-from resilience._plan import Plan, make_plan, untimed
-from resilience._units import seconds
+from resilience._plan import Plan, untimed
 from resilience._verdict import (
     BAD_RESULT,
     CANCELLED,
@@ -37,21 +37,14 @@ from resilience._verdict import (
     describe,
     leaves,
 )
-from resilience._waiting import await_slot, wait_for_slot
-from resilience.errors import (
-    BulkheadFullError,
-    CircuitOpenError,
-    RejectedError,
-)
+from resilience.errors import RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from resilience._core.circuit import Refusal
-    from resilience._core.slots import Waiter
     from resilience._entry import Entry
 
-__all__ = ["Failure", "Guard", "quick_steps"]
+__all__ = ["Failure", "Guard"]
 
 
 class Failure(NamedTuple):
@@ -62,15 +55,22 @@ class Failure(NamedTuple):
 
 
 class Guard:
-    """The parts one guarded function uses, and the steps of a call through them."""
+    """
+    The parts of a name that one shell uses, and the steps of a call through them.
+
+    Args:
+        entry: What the name shares.
+        verdicts: How exceptions and results are judged.
+        make_plan: Gives the plan for the settings in force.
+        circuit: Whether the circuit is asked and told.
+        bulkhead: Whose slots are taken; `None`: nobody's.
+    """
 
     __slots__ = (
         "__weakref__",
-        "_enforced",
-        "_histogram",
-        "_timeout",
+        "_admission",
+        "_make_plan",
         "_untimed",
-        "_waits",
         "bulkhead",
         "circuit",
         "entry",
@@ -82,40 +82,24 @@ class Guard:
         self,
         entry: Entry,
         verdicts: Verdicts,
+        make_plan: Callable[[], Plan],
         *,
         circuit: bool,
         bulkhead: Entry | None,
-        timeout: Callable[[], float | None],
-        enforced: Callable[[], bool],
-        waits: bool = True,
-        histogram: bool = True,
     ) -> None:
         self.entry = entry
         self.verdicts = verdicts
         self.circuit = circuit
         self.bulkhead = bulkhead
-        self._timeout = timeout
-        self._enforced = enforced
-        self._waits = waits
-        self._histogram = histogram
+        self._admission = Admission(entry, circuit=circuit, bulkhead=bulkhead)
+        self._make_plan = make_plan
         self.settings_changed()
-        entry.follow(self)
-        if bulkhead not in (None, entry):
-            bulkhead.follow(self)
-
-    plan: Plan
+        for each in {entry, entry if bulkhead is None else bulkhead}:
+            each.follow(self)
 
     def settings_changed(self) -> None:
         """Compute the plan anew; calls under way keep the one they began with."""
-        self.plan = make_plan(
-            self.entry.settings,
-            timeout=self._timeout(),
-            enforced=self._enforced(),
-            waits=self._waits,
-            histogram=self._histogram,
-            judges_results=self.verdicts.is_failure is not None,
-            nested=self.bulkhead is not None and self.bulkhead.slots.max_waiting > 0,
-        )
+        self.plan = self._make_plan()
         self._untimed: Plan | None = None
 
     @property
@@ -125,138 +109,37 @@ class Guard:
             self._untimed = untimed(self.plan)
         return self._untimed
 
-    # -- admission
-
-    def acquire(self) -> Token:
-        """
-        Be admitted, off the closed path; a thread waits for a slot if it may.
-
-        Raises:
-            CircuitOpenError: The circuit refuses.
-            BulkheadFullError: No slot is to be had.
-            DeadlineExceededError: The caller's time has run out.
-        """
-        asked = self._ask()
-        token = self._take()
-        if token is None:
-            waiter = None if _alarm.in_event_loop() else self._queue()
-            if waiter is not None:
-                token = wait_for_slot(self._slots, waiter, self._until(asked))
-            token = self._given(token)
-        return self._admit(token)
-
-    async def aacquire(self) -> Token:
-        """Be admitted, off the closed path; a task waits for a slot if it may."""
-        asked = self._ask()
-        token = self._take()
-        if token is None:
-            waiter = self._queue()
-            if waiter is not None:
-                token = await self._await(waiter, asked)
-            token = self._given(token)
-        return self._admit(token)
-
-    async def _await(self, waiter: Waiter, asked: int) -> Token | None:
-        try:
-            return await await_slot(self._slots, waiter, self._until(asked))
-        except BaseException as error:
-            cut = _alarm.is_cancellation(error) and self._caller_cut()
-            self.entry.reject(Outcome.EXPIRED if cut else Outcome.CANCELLED, self.entry.clock())
-            raise
-
-    @property
-    def _slots(self) -> Entry:
-        assert self.bulkhead is not None, "asked only where there is a bulkhead"
-        return self.bulkhead
-
-    def _ask(self) -> int:
-        """Refuse early: before a slot is taken or waited for."""
-        entry = self.entry
-        now = entry.clock()
-        bound = binding(current.get())
-        if bound is not None and bound.left <= 0:
-            if not entry.shadowed:
-                self._expire(bound, now)
-            entry.shadow(Outcome.EXPIRED)
-        if self.circuit:
-            refusal = entry.ask(now, riding())
-            if refusal is not None:
-                self._short_circuit(refusal, now)
-        return now
-
-    def _take(self) -> Token | None:
-        if self.bulkhead is None:
-            return Token(None, self.entry.lost)
-        token = self.bulkhead.take()
-        if token is None and self.entry.shadowed:
-            self.entry.shadow(Outcome.BULKHEAD_FULL)
-            return Token(None, self.entry.lost)
-        return token
-
-    def _queue(self) -> Waiter | None:
-        """Enter the waiting room, unless only this call's own callers could free a slot."""
-        slots = self._slots.slots
-        mine = sum(token.home is slots.free for token in riding())
-        if slots.capacity is not None and mine >= slots.capacity:
-            return None
-        return self._slots.enqueue()
-
-    def _until(self, asked: int) -> Callable[[], int | None]:
-        """Return what tells how long the wait may still last."""
-        clock, longest = self.entry.clock, self.plan.max_wait
-        bound = binding(current.get())
-
-        def left() -> int | None:
-            own = None if longest is None else asked + longest - clock()
-            if bound is None:
-                return own
-            return bound.left if own is None else min(own, bound.left)
-
-        return left
-
-    def _given(self, token: Token | None) -> Token:
-        """Pass on the slot that a wait gave, or say why it gave none."""
-        if token is not None:
-            return token
-        now = self.entry.clock()
-        bound = binding(current.get())
-        if bound is not None and bound.left <= 0:
-            self._expire(bound, now)
-        self.entry.reject(Outcome.BULKHEAD_FULL, now)
-        slots = self._slots.slots
-        raise BulkheadFullError(
-            self.entry.name, max_concurrency=slots.capacity, waiting=len(slots.waiters)
-        )
-
-    def _admit(self, token: Token) -> Token:
-        """Let the circuit admit the call, now that it has a slot."""
-        if not self.circuit:
-            token.owner = self.entry
-            return token
-        now = self.entry.clock()
-        refusal = self.entry.admit(token, self.plan.lease, now, riding())
-        if refusal is not None:
-            self.put(token)
-            self._short_circuit(refusal, now)
-        return token
-
-    def _expire(self, bound: Deadline, now: int) -> None:
-        self.entry.reject(Outcome.EXPIRED, now)
-        error = bound.error()
-        error.elapsed = 0.0
-        raise error
-
-    def _short_circuit(self, refusal: Refusal, now: int) -> None:
-        self.entry.reject(Outcome.SHORT_CIRCUITED, now)
-        wait = refusal.retry_after
-        raise CircuitOpenError(
-            self.entry.name,
-            state=refusal.state.value,
-            retry_after=None if wait is None else seconds(wait),
-            last_error=self.entry.circuit.last_error,
-        )
-
     # -- the call
+
+    def enter(self) -> Token:
+        """Be admitted and start the clock."""
+        plan = self.plan
+        return self._begin(self._admission.acquire(plan), plan)
+
+    async def aenter(self) -> Token:
+        """Be admitted and start the clock, in a task."""
+        plan = self.plan
+        return self._begin(await self._admission.aacquire(plan), plan)
+
+    def acquire(self) -> Permit:
+        """Be admitted, for a caller with its own control flow: no deadline, and no scope."""
+        return self._permit(self._admission.acquire(self.plan))
+
+    async def aacquire(self) -> Permit:
+        """Be admitted, for a caller with its own control flow, in a task."""
+        return self._permit(await self._admission.aacquire(self.plan))
+
+    def _permit(self, token: Token) -> Permit:
+        token.plan = self.untimed
+        token.started = self.entry.clock()
+        return Permit(self, token)
+
+    def _begin(self, token: Token, plan: Plan) -> Token:
+        token.plan = plan
+        token.started = self.entry.clock()
+        if plan.scoped or token.trial is not None or current.get() is not None:
+            self.open_scope(token)
+        return token
 
     def stand_in(self, generation: int) -> Token:
         """Return a token for a call that went without one, now that it is to be judged."""
@@ -264,27 +147,6 @@ class Guard:
         token.generation = generation
         token.plan = self.plan
         token.started = self.entry.clock()
-        return token
-
-    def enter(self) -> Token:
-        """Be admitted and start the clock."""
-        return self._begin(self.acquire())
-
-    async def aenter(self) -> Token:
-        """Be admitted and start the clock, in a task."""
-        return self._begin(await self.aacquire())
-
-    def permit(self, token: Token) -> Permit:
-        """Hand an admission to its caller; it has no deadline and no scope of its own."""
-        token.plan = self.untimed
-        token.started = self.entry.clock()
-        return Permit(self, token)
-
-    def _begin(self, token: Token) -> Token:
-        token.plan = self.plan
-        token.started = self.entry.clock()
-        if self.plan.scoped or token.trial is not None or current.get() is not None:
-            self.open_scope(token)
         return token
 
     def open_scope(self, token: Token) -> None:
@@ -374,7 +236,7 @@ class Guard:
         by_caller = CUT_OFF if duration >= plan.fair else EXPIRED
         foreign = [leaf for leaf in leaves(error) if not isinstance(leaf, Exception)]
         if foreign:
-            cut = self._caller_cut() and all(map(_alarm.is_cancellation, foreign))
+            cut = being_cut_off() and all(map(_alarm.is_cancellation, foreign))
             return by_caller if cut else CANCELLED
         for leaf in deadline_errors(error):
             if scope is not None and leaf.deadline is scope:
@@ -384,16 +246,6 @@ class Guard:
         if plan.timeout is not None and duration >= plan.timeout:
             return TIMED_OUT
         return self.verdicts.of_error(error)
-
-    @staticmethod
-    def _caller_cut() -> bool:
-        """Whether the running task is being cut off by a deadline of its callers."""
-        caller = current.get()
-        while caller is not None:
-            if caller.cut_off:
-                return True
-            caller = caller.outer
-        return False
 
     def _settle(
         self,
@@ -414,81 +266,14 @@ class Guard:
             error=error,
             hold=hold,
         )
-        self.put(token)
+        self._admission.put(token)
         if verdict.outcome is Outcome.TIMEOUT:
             self.entry.tell_timeout(duration, now)
 
-    def put(self, token: Token) -> None:
-        """Lay the slot of a settled call back, unless a thread still works in it."""
-        token.scope = None
-        token.owner = None
-        if token.home is None:
-            token.lost = None
-        elif not token.abandoned and self._slots.slots.put(token):
-            self._slots.assign()
-
-
-def quick_steps(guard: Guard) -> tuple[Callable[[], Token | None], Callable[[Token], bool]]:
-    """
-    Return the way in and the way out of a call on the closed path.
-
-    In: a token if the circuit is closed, a slot is idle and no caller has a deadline; `None` sends
-    the call to `enter`. Out: true if the call was an ordinary success, settled in one step of the
-    machines; false sends it to `finish`.
-    """
-    if guard.bulkhead is None or not guard.circuit:
-        return lambda: None, lambda _: False
-    entry = guard.entry
-    circuit, count, clock, lock = entry.circuit, entry.tally.count, entry.clock, entry.lock
-    succeeded = circuit.succeeded
-    deadline, success = current.get, Outcome.SUCCESS
-    bulkhead = guard.bulkhead
-    slots, assign, open_scope = bulkhead.slots, bulkhead.assign, guard.open_scope
-    owner = None if bulkhead is entry else entry
-
-    def enter() -> Token | None:
-        plan = guard.plan
-        generation = circuit.passing
-        if not generation or deadline() is not None:
-            return None
-        token = slots.grab()
-        if token is None:
-            return None
-        token.owner = owner
-        token.generation = generation
-        token.plan = plan
-        token.started = clock()
-        if plan.scoped:
-            open_scope(token)
-        return token
-
-    def leave(token: Token) -> bool:
-        if token.scope is not None:
-            token.scope.leave()
-            token.scope = None
-        now = clock()
-        plan = token.plan
-        duration = now - token.started
-        if not 0 <= duration < plan.quick:
-            return False
-        with lock:
-            if not succeeded(token.generation, now):
-                return False
-            count(success, duration)
-        if slots.put(token):
-            assign()
-        return True
-
-    return enter, leave
-
-
-def riding() -> Iterator[Token]:
-    """Yield the admissions of the calls that the running code is inside of."""
-    scope = current.get()
-    while scope is not None:
-        if scope.running and isinstance(scope.source, Token):
-            yield scope.source
-        scope = scope.outer
+    def worker_ended(self, token: Token) -> None:
+        """Lay back the slot of a call whose thread was left behind, and has ended."""
+        token.abandoned = False
+        self._admission.put(token)
 
 
 def _of_predicate(raised: BaseException) -> Verdict:

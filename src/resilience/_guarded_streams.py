@@ -1,4 +1,5 @@
-"""Generators in a guard, as one call from the first item to the last.
+"""
+Generators in a guard, as one call from the first item to the last.
 
 - The slot is held while the stream is open; the outcome is judged when it ends.
 - `timeout` bounds the wait for each item, and the duration is the producer's time alone: how long

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, final
 
 from resilience._registry import check_name
-from resilience._units import show
+from resilience._units import is_integer, show
 from resilience.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Keyed:
     def __init__(
         self, registry: Registry, template: str, max_size: int, options: dict[str, Any]
     ) -> None:
-        if isinstance(max_size, bool) or not isinstance(max_size, int) or max_size < 1:
+        if not is_integer(max_size) or max_size < 1:
             raise ConfigurationError(f"max_size must be an integer from 1 on, not {show(max_size)}")
         check_name(template)
         self._fields = frozenset(

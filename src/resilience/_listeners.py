@@ -1,4 +1,5 @@
-"""Listeners: who is told of what happened, in order, with no lock held.
+"""
+Listeners: who is told of what happened, in order, with no lock held.
 
 A step that has something to tell appends it to the queue while it holds its lock, so the queue has
 the order of the steps. After the lock, whoever finds nobody delivering delivers: one thread at a

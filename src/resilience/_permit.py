@@ -53,7 +53,9 @@ class Permit:
         """Settle as a success: the dependency answered."""
         self._settle(SUCCESS)
 
-    def fail(self, error: BaseException | None = None, *, retry_after: Duration | None = None) -> None:
+    def fail(
+        self, error: BaseException | None = None, *, retry_after: Duration | None = None
+    ) -> None:
         """
         Settle as a failure.
 

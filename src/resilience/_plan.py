@@ -11,7 +11,7 @@ from resilience._units import nanoseconds
 if TYPE_CHECKING:
     from resilience.settings import Settings
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "make_plan", "untimed"]
 
 NEVER: Final = 1 << 62
 
@@ -45,10 +45,10 @@ def make_plan(
     *,
     timeout: float | None,
     enforced: bool,
-    waits: bool,
-    histogram: bool,
-    judges_results: bool,
     nested: bool,
+    waits: bool = True,
+    histogram: bool = True,
+    judges_results: bool = False,
 ) -> Plan:
     """
     Make the plan of a guard.
@@ -63,7 +63,9 @@ def make_plan(
         nested: Whether a call inside this one could wait for the slot that this one holds.
     """
     length = None if timeout is None else nanoseconds(timeout)
-    slow = NEVER if settings.slow_call_duration is None else nanoseconds(settings.slow_call_duration)
+    slow = (
+        NEVER if settings.slow_call_duration is None else nanoseconds(settings.slow_call_duration)
+    )
     histogram = histogram or slow != NEVER
     fair = NEVER if length is None else round(length * settings.fair_share)
     limit = length if enforced else None

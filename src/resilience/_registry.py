@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Unpack, final, overload
 from resilience import _fork
 from resilience._entry import Entry
 from resilience._listeners import Listeners
-from resilience._units import show
+from resilience._units import is_integer, show
 from resilience.errors import ConfigurationError
-from resilience.settings import Fields, Settings, fields_of, read
+from resilience.settings import Fields, Settings, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from resilience._bulkhead import Bulkhead
-    from resilience._command import Command
+    from resilience._command import Command, Isolation
     from resilience._keyed import Keyed
     from resilience._listeners import Event
     from resilience._snapshot import Snapshot
@@ -71,15 +71,13 @@ class Registry:
         random: Callable[[], float] = random.random,
         max_size: int | None = None,
     ) -> None:
-        faults = []
-        now: object = clock() if callable(clock) else clock
-        if isinstance(now, bool) or not isinstance(now, int):
+        faults: list[str] = []
+        now: Any = clock()
+        if not is_integer(now):
             faults.append(f"clock must give integer nanoseconds, not {show(now)}")
         if not callable(random):
             faults.append(f"random must be a callable, not {show(random)}")
-        if max_size is not None and (
-            isinstance(max_size, bool) or not isinstance(max_size, int) or max_size < 1
-        ):
+        if max_size is not None and not (is_integer(max_size) and max_size > 0):
             faults.append(f"max_size must be an integer from 1 on or None, not {show(max_size)}")
         if faults:
             raise ConfigurationError(*faults)
@@ -104,7 +102,7 @@ class Registry:
         handle: Failures = Exception,
         ignore: Failures = (),
         is_failure: Callable[[Any], bool] | None = None,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         bulkhead: Bulkhead | None = None,
         **fields: Unpack[Fields],
     ) -> Command:
@@ -147,7 +145,9 @@ class Registry:
     # -- settings
 
     @overload
-    def configure(self, name: str, settings: Settings | None = None, /, **fields: Unpack[Fields]) -> None: ...
+    def configure(
+        self, name: str, settings: Settings | None = None, /, **fields: Unpack[Fields]
+    ) -> None: ...
     @overload
     def configure(self, name: Mapping[str, Mapping[str, Any] | Settings], /) -> None: ...
     def configure(self, name: Any, settings: Settings | None = None, /, **fields: Any) -> None:
@@ -165,10 +165,7 @@ class Registry:
         Raises:
             ConfigurationError: A field is wrong; nothing was changed.
         """
-        if isinstance(name, str):
-            changes = {name: fields_of(settings, fields)}
-        else:
-            changes = _read_all(name)
+        changes = {name: fields_of(settings, fields)} if isinstance(name, str) else _read_all(name)
         with self.lock:
             for each, plain in changes.items():
                 check_name(each)
@@ -293,7 +290,8 @@ def check_name(name: object) -> None:
 def _read_all(changes: Any) -> dict[str, dict[str, Any]]:
     if not hasattr(changes, "items"):
         raise ConfigurationError(f"configure takes a name or a mapping, not {show(changes)}")
-    plain, faults = {}, []
+    plain: dict[str, dict[str, Any]] = {}
+    faults: list[str] = []
     for name, fields in changes.items():
         try:
             check_name(name)

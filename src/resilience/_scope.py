@@ -125,7 +125,9 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
 
     def guard_async_generator(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Give each stream this budget, enforced, without binding its consumer."""
-        return async_stream(lambda args, kwargs: _Budget(self._scope(), lambda: fn(*args, **kwargs)))
+        return async_stream(
+            lambda args, kwargs: _Budget(self._scope(), lambda: fn(*args, **kwargs))
+        )
 
 
 class _Budget:

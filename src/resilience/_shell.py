@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Shell"]
 
+
 class Shell:
     """A guard as users hold it: `@shell`, `with shell:`, `shell.acquire()`."""
 
@@ -67,11 +68,11 @@ class Shell:
             RejectedError: The call is refused.
             DeadlineExceededError: The caller's time has run out.
         """
-        return self._guard.permit(self._guard.acquire())
+        return self._guard.acquire()
 
     async def aacquire(self) -> Permit:
         """Be admitted, waiting for a slot in a task if need be."""
-        return self._guard.permit(await self._guard.aacquire())
+        return await self._guard.aacquire()
 
     # -- how each kind of function is guarded
 

@@ -150,7 +150,10 @@ def take(entry: Entry, now: int) -> Snapshot:
         slow=tally.slow,
         stale=tally.stale,
         trials=MappingProxyType(
-            {end: circuit.trials.get(end, 0) for end in ("success", "failure", "released", "expired")}
+            {
+                end: circuit.trials.get(end, 0)
+                for end in ("success", "failure", "released", "expired")
+            }
         ),
         fallbacks=MappingProxyType(
             {end: tally.fallbacks.get(end, 0) for end in ("success", "failure", "rejected")}
@@ -191,7 +194,9 @@ def _circuit(snapshot: Snapshot) -> str:
     if snapshot.override is Override.OPEN:
         return f"refuses every call: it is forced open (the circuit itself is {live})."
     if snapshot.override is Override.CLOSED:
-        return f"lets every call pass the circuit: it is forced closed (the circuit itself is {live})."
+        return (
+            f"lets every call pass the circuit: it is forced closed (the circuit itself is {live})."
+        )
     if snapshot.override is Override.SHADOW:
         return f"refuses no call: it is in shadow mode (the circuit itself is {live})."
     why = "" if snapshot.reason is None else f" since {snapshot.reason}"

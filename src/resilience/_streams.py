@@ -1,4 +1,5 @@
-"""Streams: driving a generator step by step, so that something can stand around each step.
+"""
+Streams: driving a generator step by step, so that something can stand around each step.
 
 There is one loop for generators and one for async generators; a shell says what happens around a
 step by giving `Steps`. `send`, `throw`, `close` and the return value reach the producer as if
@@ -35,11 +36,11 @@ class Steps(Protocol):
 class AsyncSteps(Protocol):
     """What stands around the steps of one async generator: see `Steps`."""
 
-    async def astart(self) -> Any: ...  # noqa: D102
-    async def arun(self, step: Callable[[Any], Any], sent: Any) -> Any: ...  # noqa: D102
-    def exhausted(self, value: Any) -> None: ...  # noqa: D102
-    def closed(self) -> None: ...  # noqa: D102
-    async def afailed(self, error: BaseException) -> Any: ...  # noqa: D102
+    async def astart(self) -> Any: ...
+    async def arun(self, step: Callable[[Any], Any], sent: Any) -> Any: ...
+    def exhausted(self, value: Any) -> None: ...
+    def closed(self) -> None: ...
+    async def afailed(self, error: BaseException) -> Any: ...
 
 
 def stream(steps_of: Callable[[Any, Any], Steps]) -> Callable[..., Iterator[Any]]:
@@ -55,7 +56,7 @@ def stream(steps_of: Callable[[Any, Any], Steps]) -> Callable[..., Iterator[Any]
                 try:
                     step, sent = source.send, (yield item)
                 except GeneratorExit:
-                    steps.run(lambda _, source=source: source.close(), None)
+                    steps.run(_close, source)
                     closed = True
                     steps.closed()
                     raise
@@ -86,7 +87,7 @@ def async_stream(steps_of: Callable[[Any, Any], AsyncSteps]) -> Callable[..., As
                 try:
                     step, sent = source.asend, (yield item)
                 except GeneratorExit:
-                    await steps.arun(lambda _, source=source: source.aclose(), None)
+                    await steps.arun(_aclose, source)
                     closed = True
                     steps.closed()
                     raise
@@ -99,11 +100,25 @@ def async_stream(steps_of: Callable[[Any, Any], AsyncSteps]) -> Callable[..., As
             if closed:
                 raise
             replacement = await steps.afailed(error)
-        if hasattr(replacement, "__aiter__"):
-            async for item in replacement:
-                yield item
-        else:
-            for item in replacement:
-                yield item
+        async for item in _each_of(replacement):
+            yield item
 
     return stream
+
+
+def _close(source: Any) -> Any:
+    return source.close()
+
+
+def _aclose(source: Any) -> Any:
+    return source.aclose()
+
+
+async def _each_of(replacement: Any) -> Any:
+    """Iterate over what a fallback gave, async or not."""
+    if hasattr(replacement, "__aiter__"):
+        async for item in replacement:
+            yield item
+    else:
+        for item in replacement:
+            yield item

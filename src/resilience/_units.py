@@ -7,12 +7,15 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-__all__ = ["NANOS", "YEAR", "Duration", "nanoseconds", "number", "seconds", "show"]
+__all__ = ["NANOS", "YEAR", "Duration", "is_integer", "nanoseconds", "number", "seconds", "show"]
 
 Duration = float | timedelta
 """A length of time as users give it: seconds, or a timedelta."""
 
 NANOS: Final = 1_000_000_000
+LONGEST: Final = 60
+"""Characters of a value that an error message shows."""
+
 YEAR: Final = 31_536_000
 """The longest time a setting takes, in seconds: nothing below overflows a lock or a selector."""
 
@@ -40,10 +43,15 @@ def number(value: object) -> float | None:
     return None if math.isnan(plain) else plain
 
 
+def is_integer(value: object) -> bool:
+    """Whether a value is an integer, and no bool."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def show(value: Any) -> str:
     """Describe any value in a message, whatever its `repr` does."""
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 - anything may raise in a repr, and this is for an error text
         return f"a {type(value).__name__}"
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -1,4 +1,5 @@
-"""Verdicts: what an exception or a result says about the dependency.
+"""
+Verdicts: what an exception or a result says about the dependency.
 
 The rows of the decision table that look at what was raised or returned; rows about time and
 cancellation stand in `_guard.py`. Predicates are the user's code: they run outside every lock, and
@@ -115,7 +116,7 @@ def predicate(name: str, kinds: object) -> Callable[[BaseException], bool]:
     """
     every = kinds if isinstance(kinds, tuple) else (kinds,)
     if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in every):
-        return lambda error: isinstance(error, every)  # type: ignore[arg-type]
+        return lambda error: isinstance(error, every)
     if callable(kinds) and not isinstance(kinds, type):
         return kinds
     raise ConfigurationError(

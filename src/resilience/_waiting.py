@@ -1,4 +1,5 @@
-"""Waiting for a slot: in a thread, on asyncio and on trio. Nothing else in the library waits.
+"""
+Waiting for a slot: in a thread, on asyncio and on trio. Nothing else in the library waits.
 
 Whoever frees a slot wakes a waiter from whatever thread it is on, so a task is woken by its loop's
 thread-safe call. A loop that has been closed cannot be woken: `wake` says so, and the slot goes to

@@ -1,4 +1,5 @@
-"""Workers: threads that run sync functions whose callers must not wait for longer than they want.
+"""
+Workers: threads that run sync functions whose callers must not wait for longer than they want.
 
 - A worker is started when a call finds none idle, so there are never more than calls running, which
   the bulkhead bounds; a command called from inside another's worker cannot starve.

@@ -1,4 +1,5 @@
-"""Wrapping: which kind of function was given, chosen once, at decoration.
+"""
+Wrapping: which kind of function was given, chosen once, at decoration.
 
 A shell says how it guards each of the four kinds; this module finds the kind, keeps name, signature
 and colour, and goes through class and static methods in either order.
@@ -21,10 +22,10 @@ _Fn = Callable[..., Any]
 class Colours(Protocol):
     """How a shell guards each kind of function."""
 
-    def guard_function(self, fn: _Fn) -> _Fn: ...  # noqa: D102
-    def guard_coroutine(self, fn: _Fn) -> _Fn: ...  # noqa: D102
-    def guard_generator(self, fn: _Fn) -> _Fn: ...  # noqa: D102
-    def guard_async_generator(self, fn: _Fn) -> _Fn: ...  # noqa: D102
+    def guard_function(self, fn: _Fn) -> _Fn: ...
+    def guard_coroutine(self, fn: _Fn) -> _Fn: ...
+    def guard_generator(self, fn: _Fn) -> _Fn: ...
+    def guard_async_generator(self, fn: _Fn) -> _Fn: ...
 
 
 def wrap(shell: Colours, fn: Any, **facts: object) -> Any:

@@ -1,4 +1,5 @@
-"""Every error the library raises.
+"""
+Every error the library raises.
 
 ResilienceError(Exception)
 ├── RejectedError               the function was not called

@@ -1,4 +1,5 @@
-"""Settings: every default and every check, once.
+"""
+Settings: every default and every check, once.
 
 A setting's default, its range and the words for its range stand in one line of `Settings`. The
 documentation's tables, the error messages and `resilience_setting` are all read from there.
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, Final, TypedDict, Unpack
 
 import attrs
@@ -69,7 +71,7 @@ def _time(value: object) -> float:
 
 def _count(minimum: int, maximum: int = 2**31 - 1) -> Any:
     def read(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
+        if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError
         if not minimum <= value <= maximum:
             raise ValueError
@@ -94,7 +96,7 @@ def _share(value: object) -> float:
 
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
-        raise ValueError  # noqa: TRY004 - one kind of error for every field
+        raise ValueError
     return value
 
 
@@ -102,7 +104,7 @@ def _times(value: object) -> tuple[float, ...]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise ValueError
     bounds = tuple(_time(bound) for bound in value)
-    if not 1 <= len(bounds) <= 100 or any(a >= b for a, b in zip(bounds, bounds[1:], strict=False)):  # noqa: PLR2004
+    if not 1 <= len(bounds) <= 100 or any(a >= b for a, b in pairwise(bounds)):  # noqa: PLR2004
         raise ValueError
     return bounds
 
@@ -197,7 +199,7 @@ class Settings:
 
     def __init__(self, **fields: Unpack[Fields]) -> None:
         plain = read(fields)
-        self.__attrs_init__(**plain, given=frozenset(plain))  # type: ignore[attr-defined]
+        self.__attrs_init__(**plain, given=frozenset(plain))
         if self.sleep_window_max is not None and self.sleep_window_max < self.sleep_window:
             raise ConfigurationError(
                 f"sleep_window_max must be at least sleep_window ({self.sleep_window:g}) or None, "
@@ -206,7 +208,7 @@ class Settings:
 
     def replace(self, **fields: Unpack[Fields]) -> Settings:
         """Return these settings with some fields changed."""
-        return Settings(**{**self.chosen(), **fields})  # type: ignore[typeddict-item]
+        return Settings(**{**self.chosen(), **fields})
 
     __replace__ = replace
 

@@ -1,4 +1,5 @@
-"""Circuit: closed, open or half-open, and who may pass.
+"""
+Circuit: closed, open or half-open, and who may pass.
 
 States and the events that move them (the table TRANSITIONS is the whole truth; the diagram in the
 documentation is drawn from it):

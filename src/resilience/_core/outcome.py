@@ -1,4 +1,5 @@
-"""The words for what became of a call, and the states of a circuit.
+"""
+The words for what became of a call, and the states of a circuit.
 
 Every call counts exactly one Outcome. Their string values are the label values of the metrics.
 """

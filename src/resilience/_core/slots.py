@@ -1,4 +1,5 @@
-"""Slots: how many calls run at once, and who waits.
+"""
+Slots: how many calls run at once, and who waits.
 
 Rules:
 

@@ -1,4 +1,5 @@
-"""Tally: what became of the calls, since the beginning.
+"""
+Tally: what became of the calls, since the beginning.
 
 Rules:
 

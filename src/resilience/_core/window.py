@@ -1,4 +1,5 @@
-"""RollingWindow: how many calls, errors and slow calls there were of late.
+"""
+RollingWindow: how many calls, errors and slow calls there were of late.
 
 Rules:
 

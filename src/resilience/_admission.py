@@ -1,0 +1,186 @@
+"""
+Admission: being let in, off the closed path: asked, given a slot or a place to wait, let in.
+
+The circuit is asked first, so that nobody takes or waits for a slot in vain, and again once there
+is a slot: only then does an attempt use up a trial.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resilience import _alarm
+from resilience._core.outcome import Outcome
+from resilience._core.slots import Token
+from resilience._deadline import Deadline, being_cut_off, binding, current
+from resilience._units import seconds
+from resilience._waiting import await_slot, wait_for_slot
+from resilience.errors import BulkheadFullError, CircuitOpenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from resilience._core.circuit import Refusal
+    from resilience._core.slots import Waiter
+    from resilience._entry import Entry
+    from resilience._plan import Plan
+
+__all__ = ["Admission"]
+
+
+class Admission:
+    """The parts of a name that a call has to get past."""
+
+    __slots__ = ("_bulkhead", "_circuit", "_entry")
+
+    def __init__(self, entry: Entry, *, circuit: bool, bulkhead: Entry | None) -> None:
+        self._entry = entry
+        self._circuit = circuit
+        self._bulkhead = bulkhead
+
+    def acquire(self, plan: Plan) -> Token:
+        """
+        Be admitted, off the closed path; a thread waits for a slot if it may.
+
+        Raises:
+            CircuitOpenError: The circuit refuses.
+            BulkheadFullError: No slot is to be had.
+            DeadlineExceededError: The caller's time has run out.
+        """
+        asked = self._ask()
+        token = self._take()
+        if token is None:
+            waiter = None if _alarm.in_event_loop() else self._queue()
+            if waiter is not None:
+                token = wait_for_slot(self._slots, waiter, self._until(asked, plan))
+            token = self._given(token)
+        return self._admit(token, plan)
+
+    async def aacquire(self, plan: Plan) -> Token:
+        """Be admitted, off the closed path; a task waits for a slot if it may."""
+        asked = self._ask()
+        token = self._take()
+        if token is None:
+            waiter = self._queue()
+            if waiter is not None:
+                token = await self._await(waiter, asked, plan)
+            token = self._given(token)
+        return self._admit(token, plan)
+
+    async def _await(self, waiter: Waiter, asked: int, plan: Plan) -> Token | None:
+        try:
+            return await await_slot(self._slots, waiter, self._until(asked, plan))
+        except BaseException as error:
+            cut = _alarm.is_cancellation(error) and being_cut_off()
+            self._entry.reject(Outcome.EXPIRED if cut else Outcome.CANCELLED, self._entry.clock())
+            raise
+
+    @property
+    def _slots(self) -> Entry:
+        assert self._bulkhead is not None, "asked only where there is a bulkhead"
+        return self._bulkhead
+
+    def _ask(self) -> int:
+        """Refuse early: before a slot is taken or waited for."""
+        entry = self._entry
+        now = entry.clock()
+        bound = binding(current.get())
+        if bound is not None and bound.left <= 0:
+            if not entry.shadowed:
+                self._expire(bound, now)
+            entry.shadow(Outcome.EXPIRED)
+        if self._circuit:
+            refusal = entry.ask(now, riding())
+            if refusal is not None:
+                self._short_circuit(refusal, now)
+        return now
+
+    def _take(self) -> Token | None:
+        if self._bulkhead is None:
+            return Token(None, self._entry.lost)
+        token = self._bulkhead.take()
+        if token is None and self._entry.shadowed:
+            self._entry.shadow(Outcome.BULKHEAD_FULL)
+            return Token(None, self._entry.lost)
+        return token
+
+    def _queue(self) -> Waiter | None:
+        """Enter the waiting room, unless only this call's own callers could free a slot."""
+        slots = self._slots.slots
+        mine = sum(token.home is slots.free for token in riding())
+        if slots.capacity is not None and mine >= slots.capacity:
+            return None
+        return self._slots.enqueue()
+
+    def _until(self, asked: int, plan: Plan) -> Callable[[], int | None]:
+        """Return what tells how long the wait may still last."""
+        clock, longest = self._entry.clock, plan.max_wait
+        bound = binding(current.get())
+
+        def left() -> int | None:
+            own = None if longest is None else asked + longest - clock()
+            if bound is None:
+                return own
+            return bound.left if own is None else min(own, bound.left)
+
+        return left
+
+    def _given(self, token: Token | None) -> Token:
+        """Pass on the slot that a wait gave, or say why it gave none."""
+        if token is not None:
+            return token
+        now = self._entry.clock()
+        bound = binding(current.get())
+        if bound is not None and bound.left <= 0:
+            self._expire(bound, now)
+        self._entry.reject(Outcome.BULKHEAD_FULL, now)
+        slots = self._slots.slots
+        raise BulkheadFullError(
+            self._entry.name, max_concurrency=slots.capacity, waiting=len(slots.waiters)
+        )
+
+    def _admit(self, token: Token, plan: Plan) -> Token:
+        """Let the circuit admit the call, now that it has a slot."""
+        if not self._circuit:
+            token.owner = self._entry
+            return token
+        now = self._entry.clock()
+        refusal = self._entry.admit(token, plan.lease, now, riding())
+        if refusal is not None:
+            self.put(token)
+            self._short_circuit(refusal, now)
+        return token
+
+    def _expire(self, bound: Deadline, now: int) -> None:
+        self._entry.reject(Outcome.EXPIRED, now)
+        error = bound.error()
+        error.elapsed = 0.0
+        raise error
+
+    def _short_circuit(self, refusal: Refusal, now: int) -> None:
+        self._entry.reject(Outcome.SHORT_CIRCUITED, now)
+        wait = refusal.retry_after
+        raise CircuitOpenError(
+            self._entry.name,
+            state=refusal.state.value,
+            retry_after=None if wait is None else seconds(wait),
+            last_error=self._entry.circuit.last_error,
+        )
+
+    def put(self, token: Token) -> None:
+        """Lay the slot of a settled call back, unless a thread still works in it."""
+        token.scope = None
+        token.owner = None
+        if token.home is None:
+            token.lost = None
+        elif not token.abandoned and self._slots.slots.put(token):
+            self._slots.assign()
+
+
+def riding() -> Iterator[Token]:
+    """Yield the admissions of the calls that the running code is inside of."""
+    scope = current.get()
+    while scope is not None:
+        if scope.running and isinstance(scope.source, Token):
+            yield scope.source
+        scope = scope.outer

@@ -1,8 +1,8 @@
 """The view without a terminal: a line a second, and one for each change of the circuit."""
 
-from examples.outage.palette import words
 from examples.outage.story import Story
 from examples.outage.timeline import OUTCOMES, Timeline
+from examples.outage.wording import next_trial, words
 from resilience import Snapshot
 
 EVERY = 1.0
@@ -34,14 +34,13 @@ class Lines:
 def present(timeline: Timeline, snapshot: Snapshot) -> str:
     """Return the state of things in one line."""
     latest = timeline.latest(EVERY)
-    wait = snapshot.retry_after
     return "  ".join(
         (
             f"service {timeline.phases[-1][1]:<8}",
             f"circuit {words(snapshot.state):<9}",
             f"errors {snapshot.window.error_percent:3.0f} %",
             f"in flight {snapshot.in_flight:2}",
-            f"next trial {'-' if wait is None else f'in {wait:.1f} s':<8}",
+            f"next trial {next_trial(snapshot):<8}",
             ", ".join(f"{words(name)} {latest[name]}/s" for name in OUTCOMES if latest[name]),
         )
     )

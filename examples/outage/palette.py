@@ -81,8 +81,3 @@ DARK = Palette(
     },
     inverse=frozenset({"refusing", "closed", "open"}),
 )
-
-
-def words(name: str) -> str:
-    """Return a name as it is read rather than written in code."""
-    return name.replace("_", " ")

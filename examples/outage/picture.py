@@ -15,9 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from examples.outage.inventory import GUARD
-from examples.outage.palette import Palette, words
+from examples.outage.palette import Palette
 from examples.outage.timeline import OUTCOMES, Timeline, waits
 from examples.outage.traffic import RATE
+from examples.outage.wording import words
 
 BINS = 60
 """How many stretches the time is cut into."""

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from examples.outage.inventory import GUARD
 from examples.outage.palette import DARK as PALETTE
-from examples.outage.palette import words
 from examples.outage.story import Story
 from examples.outage.timeline import OUTCOMES, Call, Span, Timeline
 from examples.outage.traffic import RATE
+from examples.outage.wording import next_trial, words
 from resilience import Snapshot
 
 COLUMNS, ROWS = 60, 8
@@ -83,7 +83,6 @@ def present(timeline: Timeline, snapshot: Snapshot) -> Table:
     limit = GUARD.settings.max_concurrency or 0
     slots = Text("■" * snapshot.in_flight, PALETTE["success"])
     slots.append("□" * (limit - snapshot.in_flight), PALETTE.quiet)
-    wait = snapshot.retry_after
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style=PALETTE.quiet, min_width=9)
     facts.add_column(min_width=24)
@@ -92,7 +91,7 @@ def present(timeline: Timeline, snapshot: Snapshot) -> Table:
     facts.add_row(
         "service", phase, "errors", f"{window.error_percent:.0f} % of {window.calls} calls"
     )
-    facts.add_row("circuit", state, "next trial", "–" if wait is None else f"in {wait:.1f} s")
+    facts.add_row("circuit", state, "next trial", next_trial(snapshot))
     facts.add_row("in flight", Text(f"{snapshot.in_flight:2} ").append_text(slots))
     return facts
 

@@ -4,9 +4,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from examples.outage.palette import words
 from examples.outage.timeline import OUTCOMES, Timeline, waits
 from examples.outage.verdict import Check
+from examples.outage.wording import words
 
 
 def summary(timeline: Timeline, checks: list[Check]) -> Group:

@@ -4,8 +4,8 @@ from statistics import median
 
 import attrs
 
-from examples.outage.palette import words
 from examples.outage.timeline import Timeline
+from examples.outage.wording import words
 
 QUICK = 0.005
 """Seconds within which half of the refused calls are answered by the fallback."""

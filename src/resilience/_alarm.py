@@ -84,11 +84,11 @@ Alarm = AsyncioAlarm | TrioAlarm
 
 
 def _asyncio_task() -> Any:
-    asyncio = sys.modules.get("asyncio")
+    asyncio: Any = sys.modules.get("asyncio")
     running: Callable[[], Any] | None = getattr(asyncio, "_get_running_loop", None)
     if running is None or running() is None:
         return None
-    return asyncio.current_task()  # type: ignore[union-attr]  # it has run to its end: see above
+    return asyncio.current_task()
 
 
 def _trio_task() -> Any:

@@ -139,11 +139,9 @@ class _Beginning:
         self._items += 1
         return item
 
-    def exhausted(self, value: Any) -> None:
-        pass
+    def exhausted(self, value: Any) -> None: ...
 
-    def closed(self) -> None:
-        pass
+    def closed(self) -> None: ...
 
     def failed(self, error: BaseException) -> Any:
         if self._items or not self._fallback.answers(error):

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, final
 from resilience._calls import PLAIN, coroutine_in, function_in, is_awaitable
 from resilience._core.outcome import Outcome, State
 from resilience._deadline import current
+from resilience._default import declared
 from resilience._guard import Guard
 from resilience._plan import make_plan
-from resilience._registry import declared
 from resilience._shell import Shell
 from resilience._verdict import Failures, verdicts_of
 from resilience._wrap import wrap

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
 
 from resilience._calls import coroutine_in, function_in
+from resilience._default import declared
 from resilience._guard import Guard
 from resilience._plan import make_plan
-from resilience._registry import declared
 from resilience._shell import Shell
 from resilience._verdict import verdicts_of
 from resilience._wrap import wrap

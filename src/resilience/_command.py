@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, fina
 
 from resilience._calls import coroutine_in, function_in, function_on_thread
 from resilience._core.outcome import Override, State
+from resilience._entry import Entry
 from resilience._fallback import Fallbacks, handlers_of, is_async
 from resilience._guard import Guard
+from resilience._names import check_name
 from resilience._plan import Plan, make_plan
-from resilience._registry import default_registry
 from resilience._shell import Shell
 from resilience._snapshot import Snapshot, explain
 from resilience._units import show
@@ -23,13 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from resilience._bulkhead import Bulkhead
-    from resilience._entry import Entry
     from resilience._permit import Permit
     from resilience._registry import Registry
     from resilience._typing import GuardedByCommand
     from resilience.settings import Fields
 
-__all__ = ["Command", "command"]
+__all__ = ["Command", "Isolation"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,18 +76,17 @@ class Command(Shell):
         is_failure: Callable[[Any], bool] | None = None,
         isolation: Isolation | None = None,
         bulkhead: Bulkhead | None = None,
-        registry: Registry | None = None,
+        registry: Registry,
         **fields: Unpack[Fields],
     ) -> None:
-        if name is None:
-            raise ConfigurationError("a command needs a name")
+        check_name(name)
         self._given = fields_of(settings, fields)
         Settings(**self._given)  # the checks across fields
         verdicts = verdicts_of(handle, ignore, is_failure)
         handlers = handlers_of(fallback)
         _check(isolation, bulkhead)
-        self._registry = default_registry if registry is None else registry
-        entry = self._registry.entry(name)
+        self._registry = registry
+        entry = registry.entry(name)
         self._isolation = isolation
         # Hystrix's default where it was asked for: a timeout in the decorator itself is enforced.
         self._on_thread = isolation == "thread" or (
@@ -228,7 +227,8 @@ class Command(Shell):
         """The settings in force, with this command's own timeout."""
         settings = self._guard.entry.settings
         timeout = _own_timeout(self._guard.entry, self._given)
-        return settings.replace(**{**self._given, **settings.chosen(), "timeout": timeout})
+        mine: dict[str, Any] = {**self._given, **settings.chosen(), "timeout": timeout}
+        return settings.replace(**mine)
 
     @property
     def state(self) -> State:
@@ -294,76 +294,10 @@ def _own_timeout(entry: Entry, given: dict[str, Any]) -> float | None:
 
 
 def _check(isolation: object, bulkhead: object) -> None:
-    from resilience._bulkhead import Bulkhead  # noqa: PLC0415 - the two know each other
-
-    faults = []
+    faults: list[str] = []
     if isolation not in (None, "thread", "semaphore"):
         faults.append(f"isolation must be 'thread', 'semaphore' or None, not {show(isolation)}")
-    if bulkhead is not None and not isinstance(bulkhead, Bulkhead):
+    if bulkhead is not None and not isinstance(getattr(bulkhead, "entry", None), Entry):
         faults.append(f"bulkhead must be a Bulkhead or None, not {show(bulkhead)}")
     if faults:
         raise ConfigurationError(*faults)
-
-
-def command(
-    name: str,
-    /,
-    settings: Settings | None = None,
-    *,
-    fallback: Callable[..., Any] | Sequence[Callable[..., Any]] | None = None,
-    handle: Failures = Exception,
-    ignore: Failures = (),
-    is_failure: Callable[[Any], bool] | None = None,
-    isolation: Isolation | None = None,
-    bulkhead: Bulkhead | None = None,
-    registry: Registry | None = None,
-    **fields: Unpack[Fields],
-) -> Command:
-    """
-    Make a command: circuit breaker, bulkhead, deadline and fallback around calls of one name.
-
-    The order of one call: the circuit is asked; a slot is taken, or waited for; after a wait the
-    circuit is asked again; `timeout` runs from there. A failed call is answered by the fallback,
-    after it was settled.
-
-    Args:
-        name: What is called. Commands of one name share circuit, slots, metrics and settings.
-        settings: How it behaves.
-        fallback: What answers instead: `handler(error, *args, **kwargs)`, or several, tried in
-            order.
-        handle: Which exceptions are failures: a class, a tuple of them, or a predicate.
-        ignore: Which exceptions say nothing about the dependency; wins over `handle`.
-        is_failure: A predicate that finds failures among results.
-        isolation: Where a sync function runs: `"thread"` on a worker, `"semaphore"` in its
-            caller's thread; `None`: on a worker if `timeout` was given here by keyword.
-        bulkhead: A `Bulkhead` that several names share.
-        registry: Where the name belongs; `None`: `default_registry`.
-        **fields: Fields of `Settings` by keyword; they win over `settings`.
-
-    Raises:
-        ConfigurationError: A setting is wrong: all faults together.
-
-    Example:
-        >>> from resilience import command
-        >>> def anonymous(error, user_id):
-        ...     return {"id": user_id, "name": "?"}
-        >>> @command("user_service", timeout=1.0, error_percent=50, fallback=anonymous)
-        ... def get_user(user_id):
-        ...     raise ConnectionError("refused")
-        >>> get_user(7)
-        {'id': 7, 'name': '?'}
-        >>> get_user.command.snapshot().window.failures
-        1
-    """
-    return Command(
-        name,
-        settings,
-        fallback=fallback,
-        handle=handle,
-        ignore=ignore,
-        is_failure=is_failure,
-        isolation=isolation,
-        bulkhead=bulkhead,
-        registry=registry,
-        **fields,
-    )

@@ -100,17 +100,15 @@ class Entry:
     def declare(self, fields: Mapping[str, Any], source: str) -> None:
         """Add what the code says: see `Declared.declare`."""
         with self.lock:
-            before = self.settings
             self._declared.declare(self.name, fields, source)
-            self._apply(before)
+            self._apply(self.settings)
         self.assign()
 
     def configure(self, fields: Mapping[str, Any]) -> None:
         """Change fields, over whatever the code says."""
         with self.lock:
-            before = self.settings
             self._declared.configure(fields)
-            self._apply(before)
+            self._apply(self.settings)
         self.assign()
 
     def follow(self, follower: Any) -> None:
@@ -119,10 +117,7 @@ class Entry:
             living = [ref for ref in self._followers if ref() is not None]
             self._followers = [*living, weakref.ref(follower)]
 
-    def _apply(self, before: Settings) -> None:
-        settings = self.settings
-        if settings == before:
-            return
+    def _apply(self, settings: Settings) -> None:
         self.circuit.configure(settings.rules(), self.clock())
         self.tally.rebound(tuple(nanoseconds(bound) for bound in settings.latency_buckets))
         self.slots.resize(settings.max_concurrency, settings.max_waiting)

@@ -9,11 +9,11 @@ the call's error as its cause.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from resilience._core.slots import Slots, Token
 from resilience._listeners import FallbackCalled
-from resilience._units import seconds, show
+from resilience._units import seconds, several, show
 from resilience._worker import not_awaited
 from resilience.errors import ConfigurationError
 
@@ -113,7 +113,7 @@ class Fallbacks:
         entry.listeners.deliver()
 
 
-def handlers_of(fallback: Any) -> tuple[Callable[..., Any], ...]:
+def handlers_of(fallback: object) -> tuple[Callable[..., Any], ...]:
     """
     Return the handlers that a `fallback` argument names.
 
@@ -122,13 +122,13 @@ def handlers_of(fallback: Any) -> tuple[Callable[..., Any], ...]:
     """
     if fallback is None:
         return ()
-    handlers = tuple(fallback) if isinstance(fallback, (list, tuple)) else (fallback,)
+    handlers = several(fallback)
     for handler in handlers:
         if not callable(handler):
             raise ConfigurationError(
                 f"fallback must be a callable or a sequence of callables, not {show(handler)}"
             )
-    return handlers
+    return cast("tuple[Callable[..., Any], ...]", handlers)
 
 
 def is_async(fn: Any) -> bool:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, Any, final
 
-from resilience._registry import check_name
+from resilience._names import check_name
 from resilience._units import is_integer, show
 from resilience.errors import ConfigurationError
 

@@ -9,8 +9,11 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Unpack, final, overload
 
 from resilience import _fork
+from resilience._command import Command, Isolation
 from resilience._entry import Entry
+from resilience._keyed import Keyed
 from resilience._listeners import Listeners
+from resilience._names import check_name
 from resilience._units import is_integer, show
 from resilience.errors import ConfigurationError
 from resilience.settings import Fields, Settings, fields_of
@@ -19,15 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from resilience._bulkhead import Bulkhead
-    from resilience._command import Command, Isolation
-    from resilience._keyed import Keyed
     from resilience._listeners import Event
     from resilience._snapshot import Snapshot
     from resilience._verdict import Failures
 
-__all__ = ["Registry", "configure", "declared", "default_registry"]
-
-LONGEST_NAME = 1000
+__all__ = ["Registry"]
 
 
 @final
@@ -107,8 +106,6 @@ class Registry:
         **fields: Unpack[Fields],
     ) -> Command:
         """Make a command of this registry: see `resilience.command`."""
-        from resilience._command import Command  # noqa: PLC0415 - it needs this module
-
         return Command(
             name,
             settings,
@@ -138,8 +135,6 @@ class Registry:
             >>> hosts(host="a.example").name
             'http:a.example'
         """
-        from resilience._keyed import Keyed  # noqa: PLC0415 - it needs this module
-
         return Keyed(self, template, max_size, options)
 
     # -- settings
@@ -273,20 +268,6 @@ class Registry:
         self.listeners.forked()
 
 
-def check_name(name: object) -> None:
-    """
-    Check a name.
-
-    Raises:
-        ConfigurationError: It is no text, empty, too long, or has characters that break a line.
-    """
-    if isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable():
-        return
-    raise ConfigurationError(
-        f"name must be 1 to {LONGEST_NAME:,} printable characters, not {show(name)}"
-    )
-
-
 def _read_all(changes: Any) -> dict[str, dict[str, Any]]:
     if not hasattr(changes, "items"):
         raise ConfigurationError(f"configure takes a name or a mapping, not {show(changes)}")
@@ -295,45 +276,11 @@ def _read_all(changes: Any) -> dict[str, dict[str, Any]]:
     for name, fields in changes.items():
         try:
             check_name(name)
-            settings = fields if isinstance(fields, Settings) else None
-            plain[name] = fields_of(settings, {} if settings is not None else fields)
+            plain[name] = (
+                fields.chosen() if isinstance(fields, Settings) else fields_of(None, fields)
+            )
         except ConfigurationError as error:
             faults.extend(f"{show(name)}: {fault}" for fault in error.faults)
     if faults:
         raise ConfigurationError(*faults)
     return plain
-
-
-default_registry = Registry()
-"""The registry of everything that names none."""
-
-
-@overload
-def configure(name: str, settings: Settings | None = None, /, **fields: Unpack[Fields]) -> None: ...
-@overload
-def configure(name: Mapping[str, Mapping[str, Any] | Settings], /) -> None: ...
-def configure(name: Any, settings: Settings | None = None, /, **fields: Any) -> None:
-    """
-    Change settings in `default_registry`: see `Registry.configure`.
-
-    Example:
-        >>> from resilience import configure
-        >>> configure("user_service", timeout=0.5)
-        >>> configure({"user_service": {"error_percent": 25}})
-    """
-    default_registry.configure(name, settings, **fields)
-
-
-def declared(
-    name: str | None,
-    settings: Settings | None,
-    fields: Mapping[str, Any],
-    registry: Registry | None,
-    source: str = "",
-) -> Entry:
-    """Return the entry of a name, with what a shell says of it added."""
-    plain = fields_of(settings, fields)
-    Settings(**plain)
-    entry = (default_registry if registry is None else registry).entry(name)
-    entry.declare(plain, source)
-    return entry

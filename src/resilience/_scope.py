@@ -133,11 +133,14 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
 class _Budget:
     """One budget over the steps of a stream: entered for each, left before its item is given."""
 
-    __slots__ = ("_scope", "start")
+    __slots__ = ("_scope", "_source")
 
-    def __init__(self, scope: Deadline, start: Callable[[], Any]) -> None:
+    def __init__(self, scope: Deadline, source: Callable[[], Any]) -> None:
         self._scope = scope
-        self.start = start
+        self._source = source
+
+    def start(self) -> Any:
+        return self._source()
 
     async def astart(self) -> Any:
         return self.start()
@@ -162,11 +165,9 @@ class _Budget:
         _stop(self._scope, None)
         return item
 
-    def exhausted(self, value: Any) -> None:
-        pass
+    def exhausted(self, value: Any) -> None: ...
 
-    def closed(self) -> None:
-        pass
+    def closed(self) -> None: ...
 
     def failed(self, error: BaseException) -> Any:
         raise error

@@ -8,7 +8,7 @@ nothing stood in between.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from typing import Any, Protocol
 
 __all__ = ["AsyncSteps", "Steps", "async_stream", "stream"]
@@ -19,6 +19,7 @@ class Steps(Protocol):
 
     def start(self) -> Any:
         """Return the generator; what this raises goes to `failed`."""
+        ...
 
     def run(self, step: Callable[[Any], Any], sent: Any) -> Any:
         """Return `step(sent)`: the next item."""
@@ -43,14 +44,15 @@ class AsyncSteps(Protocol):
     async def afailed(self, error: BaseException) -> Any: ...
 
 
-def stream(steps_of: Callable[[Any, Any], Steps]) -> Callable[..., Iterator[Any]]:
+def stream(steps_of: Callable[[Any, Any], Steps]) -> Callable[..., Generator[Any, Any, Any]]:
     """Return a generator function whose steps `steps_of(args, kwargs)` stands around."""
 
-    def stream(*args: Any, **kwargs: Any) -> Any:
+    def stream(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         steps, closed = steps_of(args, kwargs), False
         try:
             source = steps.start()
-            step, sent = source.send, None
+            step: Callable[[Any], Any] = source.send
+            sent: Any = None
             while True:
                 item = steps.run(step, sent)
                 try:
@@ -69,19 +71,23 @@ def stream(steps_of: Callable[[Any, Any], Steps]) -> Callable[..., Iterator[Any]
             if closed:
                 raise
             replacement = steps.failed(error)
-        return (yield from replacement)
+        rest: Generator[Any, Any, Any] = replacement
+        return (yield from rest)
 
     return stream
 
 
-def async_stream(steps_of: Callable[[Any, Any], AsyncSteps]) -> Callable[..., AsyncIterator[Any]]:
+def async_stream(
+    steps_of: Callable[[Any, Any], AsyncSteps],
+) -> Callable[..., AsyncGenerator[Any, Any]]:
     """Return an async generator function whose steps `steps_of(args, kwargs)` stands around."""
 
-    async def stream(*args: Any, **kwargs: Any) -> Any:
+    async def stream(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         steps, closed = steps_of(args, kwargs), False
         try:
             source = await steps.astart()
-            step, sent = source.asend, None
+            step: Callable[[Any], Any] = source.asend
+            sent: Any = None
             while True:
                 item = await steps.arun(step, sent)
                 try:
@@ -114,7 +120,7 @@ def _aclose(source: Any) -> Any:
     return source.aclose()
 
 
-async def _each_of(replacement: Any) -> Any:
+async def _each_of(replacement: Any) -> AsyncIterator[Any]:
     """Iterate over what a fallback gave, async or not."""
     if hasattr(replacement, "__aiter__"):
         async for item in replacement:

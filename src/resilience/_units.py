@@ -5,9 +5,19 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, cast
 
-__all__ = ["NANOS", "YEAR", "Duration", "is_integer", "nanoseconds", "number", "seconds", "show"]
+__all__ = [
+    "NANOS",
+    "YEAR",
+    "Duration",
+    "is_integer",
+    "nanoseconds",
+    "number",
+    "seconds",
+    "several",
+    "show",
+]
 
 Duration = float | timedelta
 """A length of time as users give it: seconds, or a timedelta."""
@@ -46,6 +56,11 @@ def number(value: object) -> float | None:
 def is_integer(value: object) -> bool:
     """Whether a value is an integer, and no bool."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def several(value: object) -> tuple[object, ...]:
+    """Return the items of a list or tuple, or a single value as the only one."""
+    return tuple(cast("tuple[object]", value)) if isinstance(value, (list, tuple)) else (value,)
 
 
 def show(value: Any) -> str:

@@ -9,12 +9,12 @@ one that raises makes the call `ignored`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import attrs
 
 from resilience._core.outcome import Outcome
-from resilience._units import show
+from resilience._units import several, show
 from resilience.errors import ConfigurationError, DeadlineExceededError, RejectedError
 
 if TYPE_CHECKING:
@@ -96,11 +96,12 @@ def verdicts_of(handle: Any, ignore: Any, is_failure: Any) -> Verdicts:
             found.append(None if kinds == () else predicate(name, kinds))
         except ConfigurationError as error:
             faults.extend(error.faults)
-    if is_failure is not None and not callable(is_failure):
-        faults.append(f"is_failure must be a predicate or None, not {show(is_failure)}")
+    judge: Callable[[Any], bool] | None = is_failure
+    if judge is not None and not callable(judge):
+        faults.append(f"is_failure must be a predicate or None, not {show(judge)}")
     if faults:
         raise ConfigurationError(*faults)
-    return Verdicts(found[0] or _never, found[1], is_failure)
+    return Verdicts(found[0] or _never, found[1], judge)
 
 
 def _never(_: BaseException) -> bool:
@@ -114,11 +115,12 @@ def predicate(name: str, kinds: object) -> Callable[[BaseException], bool]:
     Raises:
         ConfigurationError: It is neither.
     """
-    every = kinds if isinstance(kinds, tuple) else (kinds,)
+    every = several(kinds)
     if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in every):
-        return lambda error: isinstance(error, every)
+        classes = cast("tuple[type[BaseException], ...]", every)
+        return lambda error: isinstance(error, classes)
     if callable(kinds) and not isinstance(kinds, type):
-        return kinds
+        return cast("Callable[[BaseException], bool]", kinds)
     raise ConfigurationError(
         f"{name} must be an exception class, a tuple of them or a predicate, not {show(kinds)}"
     )
@@ -128,9 +130,10 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception, or those of a group however deep it is nested."""
     pending = [error]
     while pending:
-        each = pending.pop()
+        each: Any = pending.pop()
         if isinstance(each, BaseExceptionGroup):
-            pending.extend(reversed(each.exceptions))
+            group: BaseExceptionGroup[BaseException] = each
+            pending.extend(reversed(group.exceptions))
         else:
             yield each
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from resilience._units import show
 
@@ -40,8 +40,9 @@ def wrap(shell: Colours, fn: Any, **facts: object) -> Any:
     Raises:
         TypeError: It cannot be guarded.
     """
-    if isinstance(fn, (classmethod, staticmethod)):
-        return type(fn)(wrap(shell, fn.__func__, **facts))
+    method = _method(fn)
+    if method is not None:
+        return type(fn)(wrap(shell, method, **facts))
     if isinstance(fn, type) or not callable(fn):
         raise TypeError(f"cannot guard {show(fn)}: it must be a function, a method or a callable")
     guarded = _guard(shell, fn)
@@ -70,10 +71,14 @@ def _code_of(fn: Any) -> Any:
     return fn if inspect.isroutine(fn) else type(fn).__call__
 
 
+def _method(fn: object) -> Any:
+    """Return the function of a class or static method."""
+    return cast("Any", fn).__func__ if isinstance(fn, (classmethod, staticmethod)) else None
+
+
 def source_of(fn: Any) -> str:
     """Return `module.qualname`, by which a definition is known again when it is made anew."""
-    if isinstance(fn, (classmethod, staticmethod)):
-        fn = fn.__func__
+    fn = _method(fn) or fn
     while isinstance(fn, functools.partial):
         fn = fn.func
     name = getattr(fn, "__qualname__", None) or type(fn).__qualname__

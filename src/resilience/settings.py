@@ -80,11 +80,12 @@ def _count(minimum: int, maximum: int = 2**31 - 1) -> Any:
     return read
 
 
-def _percent(value: object) -> float | Decimal:
+def _percent(value: Any) -> float | Decimal:
     share = None if hasattr(value, "total_seconds") else number(value)
     if share is None or not 0 < share <= 100:  # noqa: PLR2004 - a percentage
         raise ValueError
-    return value  # type: ignore[return-value]  # as written: `number` has seen what it is
+    exact: float | Decimal = value  # as written: `number` has seen what it is
+    return exact
 
 
 def _share(value: object) -> float:
@@ -103,14 +104,18 @@ def _flag(value: object) -> bool:
 def _times(value: object) -> tuple[float, ...]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise ValueError
-    bounds = tuple(_time(bound) for bound in value)
+    items: Iterable[object] = value
+    bounds = tuple(_time(bound) for bound in items)
     if not 1 <= len(bounds) <= 100 or any(a >= b for a, b in pairwise(bounds)):  # noqa: PLR2004
         raise ValueError
     return bounds
 
 
 def _or_none(read: Any) -> Any:
-    return lambda value: None if value is None else read(value)
+    def read_or_none(value: object) -> Any:
+        return None if value is None else read(value)
+
+    return read_or_none
 
 
 _TIME: Final = f"a time in (0, {YEAR:,}] seconds"
@@ -198,8 +203,9 @@ class Settings:
     given: frozenset[str] = attrs.field(default=frozenset(), eq=False, repr=False)
 
     def __init__(self, **fields: Unpack[Fields]) -> None:
-        plain = read(fields)
-        self.__attrs_init__(**plain, given=frozenset(plain))
+        plain = read(dict(fields))
+        attrs_init: Any = getattr(self, "__attrs_init__")  # noqa: B009 - unknown to type checkers
+        attrs_init(**plain, given=frozenset(plain))
         if self.sleep_window_max is not None and self.sleep_window_max < self.sleep_window:
             raise ConfigurationError(
                 f"sleep_window_max must be at least sleep_window ({self.sleep_window:g}) or None, "
@@ -208,7 +214,8 @@ class Settings:
 
     def replace(self, **fields: Unpack[Fields]) -> Settings:
         """Return these settings with some fields changed."""
-        return Settings(**{**self.chosen(), **fields})
+        changed: dict[str, Any] = {**self.chosen(), **fields}
+        return Settings(**changed)
 
     __replace__ = replace
 
@@ -229,7 +236,7 @@ class Settings:
             0.5
         """
         fields: dict[str, Any] = {"count_rejections": True}
-        faults = []
+        faults: list[str] = []
         read_count = _count(0)
         for key, value in config.items():
             if key not in _HYSTRIX:
@@ -289,7 +296,8 @@ def read(fields: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigurationError: All faults together, unknown names among them.
     """
-    plain, faults = {}, []
+    plain: dict[str, Any] = {}
+    faults: list[str] = []
     for name, value in fields.items():
         if name not in FIELDS:
             faults.append(_unknown(name, FIELDS))

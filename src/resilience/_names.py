@@ -1,0 +1,26 @@
+"""Names: what may be one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from resilience._units import show
+from resilience.errors import ConfigurationError
+
+__all__ = ["check_name"]
+
+LONGEST: Final = 1000
+
+
+def check_name(name: object) -> None:
+    """
+    Check a name.
+
+    Raises:
+        ConfigurationError: It is no text, empty, too long, or has characters that break a line.
+    """
+    if isinstance(name, str) and 0 < len(name) <= LONGEST and name.isprintable():
+        return
+    raise ConfigurationError(
+        f"name must be 1 to {LONGEST:,} printable characters, not {show(name)}"
+    )

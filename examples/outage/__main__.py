@@ -22,8 +22,8 @@ def main() -> int:
         except* UnplayableError as errors:
             trouble = f"The outage cannot be played: {errors.exceptions[0]}."
             code = 2
-    except ImportError as error:
-        package = (error.name or str(error)).partition(".")[0]
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
         trouble = f"The demo needs {package}, which `make demo` installs."
         code = 2
     except KeyboardInterrupt:

@@ -14,7 +14,10 @@ Neither library is imported: one that runs a task here is in `sys.modules`.
 from __future__ import annotations
 
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
+
+from resilience._units import NANOS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,19 +28,18 @@ __all__ = ["Alarm", "current_task", "in_event_loop", "is_cancellation", "set_ala
 class AsyncioAlarm:
     """Cancels an asyncio task once, at its time."""
 
-    __slots__ = ("_before", "_timer", "rang", "task")
+    __slots__ = ("_before", "_timer", "due", "rang", "task")
 
-    def __init__(self, task: Any, delay: float) -> None:
+    def __init__(self, task: Any, timer: _Timer, due: float) -> None:
         self.task = task
         self.rang = False
+        self.due = due
         self._before: int = task.cancelling()
-        loop = task.get_loop()
-        if delay > 0:
-            self._timer = loop.call_later(delay, self._ring)
-        else:
-            self._timer = loop.call_soon(self._ring)
+        self._timer = timer
+        timer.add(self)
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
+        """Cancel the task."""
         self.rang = True
         self.task.cancel()
 
@@ -48,12 +50,70 @@ class AsyncioAlarm:
 
     def disarm(self, error: BaseException | None) -> bool:
         """Say whether `error` is its own cancellation and nobody else's."""
-        self._timer.cancel()
         if not self.rang:
+            self._timer.remove(self)
             return False
         others = self.task.uncancel() > self._before
         cancelled: type[BaseException] = sys.modules["asyncio"].CancelledError
         return not others and isinstance(error, cancelled)
+
+
+class _Timer:
+    """
+    The alarms of one loop that were set for the same length of time.
+
+    They come due in the order they were set, so one timer of the loop serves them all: it is set
+    for the oldest, and again for the oldest that is left. A call that ends in time costs no timer.
+    A timer that is not shared is cancelled with its only alarm.
+    """
+
+    __slots__ = ("__weakref__", "_handle", "_pending", "_shared", "loop")
+
+    def __init__(self, loop: Any, *, shared: bool) -> None:
+        self.loop = loop
+        self._shared = shared
+        self._pending: dict[AsyncioAlarm, None] = {}
+        self._handle: Any = None
+
+    def add(self, alarm: AsyncioAlarm) -> None:
+        self._pending[alarm] = None
+        if self._handle is None:
+            self._handle = self.loop.call_at(alarm.due, self._fire)
+
+    def remove(self, alarm: AsyncioAlarm) -> None:
+        self._pending.pop(alarm, None)
+        if not self._shared and self._handle is not None:
+            self._handle.cancel()
+
+    def _fire(self) -> None:
+        self._handle = None
+        now = self.loop.time()
+        while self._pending:
+            oldest = next(iter(self._pending))
+            if oldest.due > now:
+                self._handle = self.loop.call_at(oldest.due, self._fire)
+                return
+            del self._pending[oldest]
+            oldest.ring()
+
+
+_timers: dict[tuple[int, int], weakref.ref[_Timer]] = {}
+
+
+def _timer_of(loop: Any, length: int) -> _Timer:
+    """Return the timer for alarms of a length; it lives as long as its loop has it armed."""
+    key = id(loop), length
+    ref = _timers.get(key)
+    timer = None if ref is None else ref()
+    if timer is None or timer.loop is not loop:
+        timer = _Timer(loop, shared=True)
+        _timers[key] = weakref.ref(timer, lambda dead: _forget(key, dead))
+    return timer
+
+
+def _forget(key: tuple[int, int], dead: weakref.ref[_Timer]) -> None:
+    if _timers.get(key) is dead:
+        _timers.pop(key, None)
 
 
 class TrioAlarm:
@@ -103,14 +163,22 @@ def current_task() -> Any:
     return _asyncio_task() or _trio_task()
 
 
-def set_alarm(delay: float) -> Alarm | None:
-    """Cut off the task that runs now after `delay` seconds; `None` if none does."""
+def set_alarm(left: int, length: int | None = None) -> Alarm | None:
+    """
+    Cut off the task that runs now; `None` if none does.
+
+    Args:
+        left: When, in nanoseconds from now.
+        length: `left`, where many alarms are set for the same length: they share a timer.
+    """
     task = _asyncio_task()
     if task is not None:
-        return AsyncioAlarm(task, delay)
+        loop = task.get_loop()
+        timer = _Timer(loop, shared=False) if length is None else _timer_of(loop, length)
+        return AsyncioAlarm(task, timer, loop.time() + left / NANOS)
     task = _trio_task()
     if task is not None:
-        return TrioAlarm(sys.modules["trio"], task, delay)
+        return TrioAlarm(sys.modules["trio"], task, left / NANOS)
     return None
 
 

@@ -1,7 +1,7 @@
 """
 CircuitBreaker: the circuit alone. It never waits, so it has no colour.
 
-Its closed path carries no token: an admission is the generation it was made in. Whatever is not an
+Its closed path carries no token: an admission is the journal it was made by. Whatever is not an
 ordinary call of a closed circuit (a trial, a refusal, a caller with a deadline, a judged duration)
 goes the general way of `_calls.py`.
 """
@@ -11,11 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, final
 
 from resilience._calls import PLAIN, coroutine_in, function_in, is_awaitable
-from resilience._core.outcome import Outcome, State
+from resilience._core.outcome import State
 from resilience._deadline import current
 from resilience._default import declared
 from resilience._guard import Guard
 from resilience._plan import make_plan
+from resilience._quick import FULL
 from resilience._shell import Shell
 from resilience._verdict import Failures, verdicts_of
 from resilience._wrap import wrap
@@ -24,6 +25,7 @@ from resilience.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from resilience._core.circuit import Journal
     from resilience._registry import Registry
     from resilience._snapshot import Snapshot
     from resilience._typing import Guarded
@@ -127,35 +129,31 @@ class CircuitBreaker(Shell):
         guard = self._guard
         general = function_in(guard, fn, None, guard)
         entry = guard.entry
-        circuit, counts, clock, lock = entry.circuit, entry.tally.counts, entry.clock, entry.lock
-        succeeded, deadline, success = circuit.succeeded, current.get, Outcome.SUCCESS
+        circuit, clock, read, deadline = entry.circuit, entry.clock, entry.read, current.get
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            generation = circuit.passing
-            if not generation or not guard.plan.bare or deadline() is not None:
+            journal = circuit.passing
+            if journal is None or not guard.bare or deadline() is not None:
                 return general(*args, **kwargs)
             try:
                 result = fn(*args, **kwargs)
             except BaseException as error:
-                guard.fail(guard.stand_in(generation), error)
+                guard.fail(guard.stand_in(journal), error)
                 raise
             if type(result) not in PLAIN and is_awaitable(result):
-                return awaited(generation, result)
-            now = clock()
-            with lock:
-                if succeeded(generation, now):
-                    counts[success] += 1
-                    return result
-            guard.finish(guard.stand_in(generation), result)
+                return awaited(journal, result)
+            journal.append((clock(), -1))
+            if circuit.passing is not journal or len(journal) >= FULL:
+                read(journal)
             return result
 
-        async def awaited(generation: int, awaitable: Any) -> Any:
+        async def awaited(journal: Journal, awaitable: Any) -> Any:
             try:
                 result = await awaitable
             except BaseException as error:
-                guard.fail(guard.stand_in(generation), error)
+                guard.fail(guard.stand_in(journal), error)
                 raise
-            guard.finish(guard.stand_in(generation), result)
+            guard.finish(guard.stand_in(journal), result)
             return result
 
         return call
@@ -165,24 +163,20 @@ class CircuitBreaker(Shell):
         guard = self._guard
         general = coroutine_in(guard, fn, None)
         entry = guard.entry
-        circuit, counts, clock, lock = entry.circuit, entry.tally.counts, entry.clock, entry.lock
-        succeeded, deadline, success = circuit.succeeded, current.get, Outcome.SUCCESS
+        circuit, clock, read, deadline = entry.circuit, entry.clock, entry.read, current.get
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            generation = circuit.passing
-            if not generation or not guard.plan.bare or deadline() is not None:
+            journal = circuit.passing
+            if journal is None or not guard.bare or deadline() is not None:
                 return await general(*args, **kwargs)
             try:
                 result = await fn(*args, **kwargs)
             except BaseException as error:
-                guard.fail(guard.stand_in(generation), error)
+                guard.fail(guard.stand_in(journal), error)
                 raise
-            now = clock()
-            with lock:
-                if succeeded(generation, now):
-                    counts[success] += 1
-                    return result
-            guard.finish(guard.stand_in(generation), result)
+            journal.append((clock(), -1))
+            if circuit.passing is not journal or len(journal) >= FULL:
+                read(journal)
             return result
 
         return call

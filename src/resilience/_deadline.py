@@ -73,6 +73,7 @@ class Deadline:
         "_bound",
         "_clock",
         "_ends",
+        "_length",
         "_outer",
         "_reset",
         "_stage",
@@ -93,6 +94,7 @@ class Deadline:
     ) -> None:
         self._clock = clock
         self._started = clock() if started is None else started
+        self._length = length
         self._ends = None if length is None else self._started + length
         self._outer = outer
         self._stage = _Stage.NEW
@@ -181,7 +183,7 @@ class Deadline:
     def error(self) -> DeadlineExceededError:
         """Return the error that says this scope ran out."""
         now = self._clock()
-        limit = None if self._ends is None else seconds(self._ends - self._started)
+        limit = None if self._length is None else seconds(self._length)
         elapsed = seconds(max(now - self._started, 0))
         return DeadlineExceededError(self.name, timeout=limit, elapsed=elapsed, deadline=self)
 
@@ -190,13 +192,19 @@ class Deadline:
         self._reset = current.set(self)
         self._stage = _Stage.RUNNING
 
-    def enforce(self) -> None:
-        """Set an alarm for the scope that binds, unless its own alarm is set in this task."""
+    def enforce(self, *, shared: bool = False) -> None:
+        """
+        Set an alarm for the scope that binds, unless its own alarm is set in this task.
+
+        Args:
+            shared: Whether many scopes of this length are enforced, one after the other.
+        """
         bound = binding(self)
-        if bound is None or (bound is not self and bound._guards(_alarm.current_task())):
-            return
-        self._bound = bound
-        self._alarm = _alarm.set_alarm(seconds(bound.left))
+        if bound is self:
+            self._alarm = _alarm.set_alarm(self.left, self._length if shared else None)
+        elif bound is not None and not bound._guards(_alarm.current_task()):
+            self._bound = bound
+            self._alarm = _alarm.set_alarm(bound.left)
 
     def _guards(self, task: object) -> bool:
         return self._alarm is not None and self._alarm.task is task
@@ -223,6 +231,8 @@ class Deadline:
 
 def binding(scope: Deadline | None) -> Deadline | None:
     """Return the scope of a chain that ends first, or `None` if none binds."""
+    if scope is None or scope.outer is None:
+        return scope if scope is not None and scope.binds else None
     first: Deadline | None = None
     while scope is not None:
         if scope.binds and (first is None or scope.left < first.left):

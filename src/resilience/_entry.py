@@ -29,7 +29,7 @@ from resilience._units import nanoseconds, seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from resilience._core.circuit import Transition
+    from resilience._core.circuit import Journal
     from resilience._verdict import Verdict
     from resilience.settings import Settings
 
@@ -118,6 +118,7 @@ class Entry:
             self._followers = [*living, weakref.ref(follower)]
 
     def _apply(self, settings: Settings) -> None:
+        self._read(self.circuit.journal)
         self.circuit.configure(settings.rules(), self.clock())
         self.tally.rebound(tuple(nanoseconds(bound) for bound in settings.latency_buckets))
         self.slots.resize(settings.max_concurrency, settings.max_waiting)
@@ -173,7 +174,7 @@ class Entry:
                 before = circuit.last
                 circuit.admit(token.trial, now)
                 if circuit.last is not before:
-                    self._changed(now)
+                    self._changed()
             token.generation = circuit.generation
         self.listeners.deliver()
         return None
@@ -191,6 +192,7 @@ class Entry:
             self.tally.count(outcome)
             if outcome is Outcome.BULKHEAD_FULL and self.settings.count_rejections:
                 circuit = self.circuit
+                self._read(circuit.journal)
                 if circuit.state is State.CLOSED:
                     self._record(circuit.generation, None, now, error="BulkheadFullError")
             if self.listeners.all:
@@ -254,7 +256,9 @@ class Entry:
                 continue
             if token.trial is not None:
                 self.circuit.give_back(token.trial)
-            if token.generation == 0 or token.generation >= self.circuit.oldest:
+            journal = token.journal
+            generation = token.generation if journal is None else journal.generation
+            if generation == 0 or generation >= self.circuit.oldest:
                 self.tally.count(Outcome.CANCELLED)
 
     def abandon(self, job: object) -> None:
@@ -265,6 +269,29 @@ class Entry:
             self.abandoned.add(job)
 
     # -- results
+
+    def read(self, journal: Journal | None = None) -> None:
+        """
+        Count the successes that were written to a journal.
+
+        Args:
+            journal: One that may be of an earlier generation; by default the present one.
+        """
+        with self.lock:
+            self._read(self.circuit.journal if journal is None else journal)
+        self.listeners.deliver()
+
+    def _read(self, journal: Journal) -> None:
+        circuit, tally = self.circuit, self.tally
+        before = circuit.last
+        written, counted = circuit.read(journal, self._draw())
+        if journal.generation < circuit.oldest:
+            return  # admitted before a fork
+        for _, duration in written:
+            tally.count(Outcome.SUCCESS, None if duration < 0 else duration)
+        tally.stale += len(written) - counted
+        if circuit.last is not before:
+            self._changed()
 
     def settle(
         self,
@@ -290,9 +317,12 @@ class Entry:
             hold: If this opens the circuit, it stays so for at least this long.
         """
         with self.lock:
-            generation, trial = token.generation, token.trial
-            token.trial = token.owner = None
             circuit, tally = self.circuit, self.tally
+            if circuit.journal:
+                self._read(circuit.journal)
+            journal, trial = token.journal, token.trial
+            generation = token.generation if journal is None else journal.generation
+            token.trial = token.owner = token.journal = None
             if 0 < generation < circuit.oldest:
                 return  # admitted before a fork
             tally.count(verdict.outcome, duration)
@@ -320,29 +350,29 @@ class Entry:
     ) -> None:
         circuit = self.circuit
         before = circuit.last
-        draw = self.random() if self.settings.sleep_window_jitter else 0.0
         counted = circuit.record(
-            generation, trial, now, error=error, slow=slow, draw=draw, hold=hold
+            generation, trial, now, error=error, slow=slow, draw=self._draw(), hold=hold
         )
         if not counted:
             self.tally.stale += 1
         if circuit.last is not before:
-            self._changed(now)
+            self._changed()
 
-    def _changed(self, now: int) -> None:
-        if self.listeners.all:
-            self.listeners.put(self._event(self.circuit.last, now))
+    def _draw(self) -> float:
+        return self.random() if self.settings.sleep_window_jitter else 0.0
 
-    def _event(self, last: Transition | None, now: int) -> StateChanged:
-        assert last is not None, "called after a transition"
-        return StateChanged(
-            name=self.name,
-            old=last.old,
-            new=last.new,
-            reason=last.reason,
-            snapshot=_snapshot.take(self, now),
-            at=seconds(now),
-        )
+    def _changed(self) -> None:
+        last = self.circuit.last
+        if self.listeners.all and last is not None:
+            changed = StateChanged(
+                name=self.name,
+                old=last.old,
+                new=last.new,
+                reason=last.reason,
+                snapshot=_snapshot.take(self, last.at),
+                at=seconds(last.at),
+            )
+            self.listeners.put(changed)
 
     def tell_timeout(self, duration: int, now: int) -> None:
         """Tell the listeners of a call that took too long."""
@@ -357,7 +387,10 @@ class Entry:
         """Take a snapshot."""
         with self.lock:
             self._reclaim()
-            return _snapshot.take(self, self.clock())
+            self._read(self.circuit.journal)
+            taken = _snapshot.take(self, self.clock())
+        self.listeners.deliver()
+        return taken
 
     def set_override(self, override: Override | None) -> None:
         """Put an override over the live state, or take it off."""
@@ -367,11 +400,12 @@ class Entry:
     def reset(self) -> None:
         """Close the circuit with an empty window; totals stay."""
         with self.lock:
+            self._read(self.circuit.journal)
             now = self.clock()
             before = self.circuit.last
             self.circuit.reset(now)
             if self.circuit.last is not before:
-                self._changed(now)
+                self._changed()
         self.listeners.deliver()
 
     @property

@@ -42,6 +42,7 @@ from resilience.errors import RejectedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from resilience._core.circuit import Journal
     from resilience._entry import Entry
 
 __all__ = ["Failure", "Guard"]
@@ -71,6 +72,7 @@ class Guard:
         "_admission",
         "_make_plan",
         "_untimed",
+        "bare",
         "bulkhead",
         "circuit",
         "entry",
@@ -100,6 +102,7 @@ class Guard:
     def settings_changed(self) -> None:
         """Compute the plan anew; calls under way keep the one they began with."""
         self.plan = self._make_plan()
+        self.bare = self.plan.bare
         self._untimed: Plan | None = None
 
     @property
@@ -141,10 +144,10 @@ class Guard:
             self.open_scope(token)
         return token
 
-    def stand_in(self, generation: int) -> Token:
+    def stand_in(self, journal: Journal) -> Token:
         """Return a token for a call that went without one, now that it is to be judged."""
         token = Token(None, None)
-        token.generation = generation
+        token.journal = journal
         token.plan = self.plan
         token.started = self.entry.clock()
         return token

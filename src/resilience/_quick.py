@@ -7,28 +7,31 @@ to the guard's own steps.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from resilience._core.outcome import Outcome
 from resilience._deadline import current
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from resilience._core.circuit import Journal
     from resilience._core.slots import Token
     from resilience._entry import Entry
     from resilience._guard import Guard
 
-__all__ = ["quick_steps"]
+__all__ = ["FULL", "quick_steps"]
+
+FULL: Final = 16
+"""Successes after which a journal is read by its writer."""
 
 
 def quick_steps(guard: Guard) -> tuple[Callable[[], Token | None], Callable[[Token], bool]]:
     """
     Return the way in and the way out of a call on the closed path.
 
-    In: a token if the circuit is closed, a slot is idle and no caller has a deadline; `None` sends
-    the call to `enter`. Out: true if the call was an ordinary success, settled in one step of the
-    machines; false sends it to `finish`.
+    In: a token if everyone passes the circuit, a slot is idle and no caller has a deadline; `None`
+    sends the call to `enter`. Out: true if the call was an ordinary success, and is written to the
+    journal; false sends it to `finish`. No lock is taken but to read a journal that is full.
     """
     if guard.bulkhead is None or not guard.circuit:
         return lambda: None, lambda _: False
@@ -42,15 +45,15 @@ def _way_in(guard: Guard, bulkhead: Entry) -> Callable[[], Token | None]:
     owner = None if bulkhead is entry else entry
 
     def enter() -> Token | None:
-        generation = circuit.passing
-        if not generation or deadline() is not None:
+        journal = circuit.passing
+        if journal is None or deadline() is not None:
             return None
         token = grab()
         if token is None:
             return None
         plan = guard.plan
         token.owner = owner
-        token.generation = generation
+        token.journal = journal
         token.plan = plan
         token.started = clock()
         if plan.scoped:
@@ -62,8 +65,8 @@ def _way_in(guard: Guard, bulkhead: Entry) -> Callable[[], Token | None]:
 
 def _way_out(guard: Guard, bulkhead: Entry) -> Callable[[Token], bool]:
     entry = guard.entry
-    clock, lock, count, success = entry.clock, entry.lock, entry.tally.count, Outcome.SUCCESS
-    succeeded, put, assign = entry.circuit.succeeded, bulkhead.slots.put, bulkhead.assign
+    circuit, clock, read = entry.circuit, entry.clock, entry.read
+    put, assign = bulkhead.slots.put, bulkhead.assign
 
     def leave(token: Token) -> bool:
         scope = token.scope
@@ -72,12 +75,13 @@ def _way_out(guard: Guard, bulkhead: Entry) -> Callable[[Token], bool]:
             token.scope = None
         now = clock()
         duration = now - token.started
-        if not 0 <= duration < token.plan.quick:
+        journal: Journal | None = token.journal
+        if journal is None or not 0 <= duration < token.plan.quick:
             return False
-        with lock:
-            if not succeeded(token.generation, now):
-                return False
-            count(success, duration)
+        journal.append((now, duration))
+        token.journal = None
+        if len(journal) >= FULL or circuit.passing is not journal:
+            read(journal)
         if put(token):
             assign()
         return True

@@ -26,8 +26,8 @@ from resilience import (
     State,
     deadline,
 )
-from tests.support.runtime import Runtime
-from tests.support.scene import ERROR, NOTHING, SUCCESS, Ended, Scene, cancelled_after, ended
+from tests.support.runtime import FakeClock, Runtime
+from tests.support.scene import ERROR, NOTHING, SUCCESS, Answer, Ended, Scene, cancelled_after, ended
 
 ALL = ("sync", "asyncio", "trio")
 TASKS = ("asyncio", "trio")
@@ -164,7 +164,7 @@ async def swallows_the_cancellation(scene: Scene) -> str:
 
 async def fails_in_a_task_group(scene: Scene) -> None:
     async with anyio.create_task_group() as group:
-        group.start_soon(raises_later, scene, ValueError)
+        group.start_soon(scene.spend, 5)
         group.start_soon(raises_later, scene, ConnectionError)
 
 
@@ -606,7 +606,11 @@ GROUPS = [
             CANCELLED,
         ),
         ("a_group_with_an_interrupt", group(KeyboardInterrupt(), KeyError()), CANCELLED),
-        ("a_group_with_a_failure_and_a_refusal", group(RejectedError(), OSError(), ConnectionError()), FAILURE),
+        (
+            "a_group_with_a_failure_and_a_refusal",
+            group(RejectedError(), OSError(), ConnectionError()),
+            FAILURE,
+        ),
         ("a_group_of_refusals", group(BulkheadFullError(), CircuitOpenError()), REJECTED),
         ("a_group_with_a_refusal_and_an_answer", group(RejectedError(), ValueError()), ANSWERED),
     )
@@ -720,12 +724,7 @@ def test_a_fallback_answers_or_not(run: Runtime, registry: Registry, case: Case)
     """
     A fallback is called once, with the call's own error, in the rows that say so and in no other.
     """
-    asked = []
-
-    def answer(error: BaseException) -> str:
-        asked.append(error)
-        return "instead"
-
+    answer = Answer()
     scene = Scene(run, registry, fallback=answer, **case.options)
     before = scene.snapshot
     end = play(scene, case)
@@ -735,11 +734,11 @@ def test_a_fallback_answers_or_not(run: Runtime, registry: Registry, case: Case)
     if case.fallback:
         assert end == Ended(value="instead")
         assert effect.fallbacks == {"success": 1}
-        assert_reached(scene, case, Ended(error=asked.pop()))
+        assert_reached(scene, case, Ended(error=answer.errors.pop()))
     else:
         assert effect.fallbacks == {}
         assert_reached(scene, case, end)
-    assert asked == []
+    assert answer.errors == []
 
 
 @in_each_runtime([each for each in CASES if each.options.get("slow_call_duration") is None])
@@ -836,11 +835,11 @@ def test_what_is_raised_keeps_its_own_traceback_and_cause(run: Runtime, registry
     assert isinstance(end.error.__cause__, OSError)
 
 
-def test_a_sync_function_that_raises_stop_iteration_has_failed(
-    run: Runtime, registry: Registry
+def test_a_function_that_raises_stop_iteration_has_failed(
+    clock: FakeClock, registry: Registry
 ) -> None:
     """
-    `StopIteration` is an exception like any other to what calls a function.
+    `StopIteration` is an exception like any other to whoever calls a function.
     """
     command = registry.command("db", isolation="semaphore")
 
@@ -848,11 +847,8 @@ def test_a_sync_function_that_raises_stop_iteration_has_failed(
     def first() -> None:
         raise StopIteration
 
-    try:
-        run.call(first)
-    except (StopIteration, RuntimeError) as error:  # a coroutine of the harness makes it the latter
-        raised = error
-    assert isinstance(raised if run.name == "sync" else raised.__cause__, StopIteration)
+    with pytest.raises(StopIteration):
+        first()
     assert command.snapshot().totals["failure"] == 1
 
 

@@ -156,8 +156,9 @@ def test_a_predicate_that_raises_gives_its_trial_back(
 
     Defect 13, seen in nopanic, interlock and, by reading, Polly: the trial was never given back.
     """
-    guard = kind("db", registry=registry, volume_threshold=1, sleep_window=5, **predicate)
-    healthy = kind("db", registry=registry)
+    fields = {"volume_threshold": 1, "sleep_window": 5}
+    guard = kind("db", registry=registry, **fields, **predicate)
+    healthy = kind("db", registry=registry, **fields)
     healthy.acquire().fail()
     run.advance(5)
     error = run.raised(guard(run.body(raises=raises)))

@@ -1,8 +1,8 @@
 """
-Interrupts: what a signal or a kill can do to a step of a machine, tried at every statement of it.
+Interrupts: what a signal can do to a step of a machine, tried in front of every statement of it.
 
-An interrupt that Python delivers falls between two statements, or inside one before it has stored
-anything. So raising in front of each statement in turn tries every place there is.
+Python handles a signal between two statements, or inside one before that has stored anything. So
+raising in front of each statement in turn tries every place there is.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from resilience import _core
 
 CORE = Path(_core.__file__).parent
+
+M = TypeVar("M")
 
 
 class Interrupt(BaseException):
@@ -25,22 +27,24 @@ class Interrupt(BaseException):
 
 
 @functools.cache
-def statements(path: str) -> frozenset[int]:
-    """The lines of a file that a statement begins on."""
+def _statements(path: str) -> frozenset[int]:
+    """Return the lines of a file that a statement begins on; `{}` for what is not in `_core`."""
+    if Path(path).parent != CORE:
+        return frozenset()
     tree = ast.parse(Path(path).read_text(encoding="utf-8"))
     return frozenset(node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt))
 
 
-def at_each_statement(step: Callable[[], object], before: Callable[[int], None]) -> int:
-    """Run a step, calling `before(n)` in front of its nth statement in `_core`; returns how many."""
+def watched(step: Callable[[], object], before: Callable[[int], None]) -> int:
+    """Run a step, calling `before(n)` in front of its nth statement in `_core`; return how many."""
     count = 0
 
-    def enter(frame: FrameType, _event: str, _arg: Any) -> Any:
-        return within if Path(frame.f_code.co_filename).parent == CORE else None
+    def enter(frame: FrameType, _event: str, _arg: object) -> Any:
+        return within if _statements(frame.f_code.co_filename) else None
 
-    def within(frame: FrameType, event: str, _arg: Any) -> Any:
+    def within(frame: FrameType, event: str, _arg: object) -> Any:
         nonlocal count
-        if event == "line" and frame.f_lineno in statements(frame.f_code.co_filename):
+        if event == "line" and frame.f_lineno in _statements(frame.f_code.co_filename):
             count += 1
             before(count)
         return within
@@ -54,5 +58,24 @@ def at_each_statement(step: Callable[[], object], before: Callable[[int], None])
     return count
 
 
-def interrupted[T](build: Callable[[], T], step: Callable[[T], object]) -> Iterator[T]:
-    """Yield what becomes of a fresh machine when a step on it is interrupted, for every place."""
+def interrupted(build: Callable[[], M], step: Callable[[M], object]) -> Iterator[M]:
+    """Yield what a step leaves of a fresh machine, interrupted at each of its statements in turn."""
+    for last in range(1, watched_once(build, step) + 1):
+
+        def before(number: int, last: int = last) -> None:
+            if number == last:
+                raise Interrupt
+
+        machine = build()
+        try:
+            watched(lambda: step(machine), before)  # noqa: B023 - called at once
+        except Interrupt:
+            yield machine
+        else:
+            raise AssertionError(f"the step ended before its statement {last}")
+
+
+def watched_once(build: Callable[[], M], step: Callable[[M], object]) -> int:
+    """Return how many statements a step has."""
+    machine = build()
+    return watched(lambda: step(machine), lambda _: None)

@@ -107,15 +107,9 @@ class CircuitModel:
 
     # -- results
 
-    def succeeds_quickly(self, generation: int, now: int) -> bool:
-        """Whether a success could move nothing and is recorded on the spot."""
-        if generation != self.generation or self.passing == 0:
-            return False
-        self.window.show(now)
-        _, errors, slow = self.window.sums
-        if errors or slow:
-            return False
-        return self.record(generation, None, now, error=None)
+    def read(self, generation: int, written: list[int], draw: float = 0.0) -> int:
+        """Record successes that were written to a journal; returns how many are not stale."""
+        return sum(self.record(generation, None, now, error=None, draw=draw) for now in written)
 
     def record(
         self,
@@ -186,8 +180,10 @@ class CircuitModel:
     # -- from outside
 
     @property
-    def passing(self) -> int:
-        return self.generation if self.state == "closed" and self.override is None else 0
+    def quiet(self) -> bool:
+        """Whether everyone passes, and a quick success could move nothing."""
+        _, errors, slow = self.window.sums
+        return self.state == "closed" and self.override is None and not errors and not slow
 
     def reset(self, now: int) -> None:
         if self.state == "closed":

@@ -1,4 +1,5 @@
-"""One command and what becomes of its calls, written once for every colour.
+"""
+One command and what becomes of its calls, written once for every colour.
 
 A scenario is a coroutine function. asyncio and trio run it; in sync code `drive` does, and none of
 its awaits ever waits: `scene.spend`, `scene.step` and the like do there what sync code would do.
@@ -12,7 +13,16 @@ from typing import Any, NamedTuple
 
 import trio
 
-from resilience import Command, Outcome, Registry, Snapshot, State, current_deadline, deadline
+from resilience import (
+    Command,
+    Outcome,
+    Permit,
+    Registry,
+    Snapshot,
+    State,
+    current_deadline,
+    deadline,
+)
 from tests.support.runtime import Runtime
 
 END = object()
@@ -27,6 +37,18 @@ class Ended(NamedTuple):
 
     value: Any = None
     error: BaseException | None = None
+
+
+class Answer:
+    """A fallback that answers, and the errors it was asked with."""
+
+    def __init__(self, value: Any = "instead") -> None:
+        self.value = value
+        self.errors: list[BaseException] = []
+
+    def __call__(self, error: BaseException, *args: Any, **kwargs: Any) -> Any:
+        self.errors.append(error)
+        return self.value
 
 
 class Effect(NamedTuple):
@@ -218,6 +240,11 @@ class Scene:
         self.calls += 1
         self.command.acquire().succeed()
 
+    def hold(self) -> Permit:
+        """Hold a slot, as a call of somebody else that runs."""
+        self.calls += 1
+        return self.command.acquire()
+
     # -- what became of it
 
     def play(self, scenario: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -225,6 +252,10 @@ class Scene:
         result = play(self.run, scenario)
         self.check()
         return result
+
+    def play_open(self, scenario: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Play a scenario while calls of others go on."""
+        return play(self.run, scenario)
 
     def check(self) -> None:
         """Check what holds whenever nothing runs: one outcome for each call, no slot held."""
@@ -262,7 +293,9 @@ def _more(before: Any, now: Any) -> dict[str, int]:
     return {str(key): now[key] - before[key] for key in now if now[key] != before[key]}
 
 
-async def cancelled_after(run: Runtime, seconds: float, call: Callable[[], Awaitable[Any]]) -> Ended:
+async def cancelled_after(
+    run: Runtime, seconds: float, call: Callable[[], Awaitable[Any]]
+) -> Ended:
     """Cancel the caller of a call from outside after a while, and tell how the call ended."""
     if run.name == "asyncio":
         task = asyncio.ensure_future(ended(call))

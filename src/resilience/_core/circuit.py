@@ -16,12 +16,20 @@ documentation is drawn from it):
 Generations: every transition raises `generation` by one, and every admission carries the one it
 was made in. A result of an earlier generation changes nothing (sony/gobreaker's rule).
 
+The journal: while the circuit is closed, not overridden, and its window holds no error and no slow
+call, a quick success can move nothing. Then `passing` is the journal of this generation: whoever
+read it may call without asking, and reports a success by appending it, without the lock. Whoever
+next takes the lock reads the journal first (`read`). The writer looks at `passing` once more after
+writing: if it is no longer that journal, its success may have come too late for the reader, and it
+takes the lock itself. A journal outlives its generation in the hands of its writers; what is
+written there then is stale.
+
 Overrides lie over the live state, and never change it.
 
 Compute, then commit: a step first works out what will be and then changes the fields in
 statements that call nothing, so an interrupt leaves the state before or the state after.
 
-Not thread-safe; the shell locks. `passing` alone may be read without the lock.
+Not thread-safe; the shell locks. `passing` alone may be read, and a journal appended to, without.
 """
 
 from __future__ import annotations
@@ -34,7 +42,7 @@ import attrs
 from .outcome import Override, State
 from .window import RollingWindow
 
-__all__ = ["TRANSITIONS", "Circuit", "Event", "Refusal", "Rules", "Transition", "Trial"]
+__all__ = ["TRANSITIONS", "Circuit", "Event", "Journal", "Refusal", "Rules", "Transition", "Trial"]
 
 
 class Event(enum.StrEnum):
@@ -106,6 +114,16 @@ class Trial:
         self.expires = 0
 
 
+class Journal(list[tuple[int, int]]):
+    """Quick successes of one closed generation, not yet counted: (when, duration)."""
+
+    __slots__ = ("generation",)
+
+    def __init__(self, generation: int) -> None:
+        super().__init__()
+        self.generation = generation
+
+
 class Circuit:
     """The state machine of one dependency."""
 
@@ -117,6 +135,7 @@ class Circuit:
         "_successes",
         "_trials",
         "generation",
+        "journal",
         "last",
         "last_error",
         "oldest",
@@ -137,8 +156,9 @@ class Circuit:
         self.oldest = 1
         """Admissions of an earlier generation than this are void: they were made before a fork."""
         self._override: Override | None = None
-        self.passing = 1
-        """The generation while everyone passes unasked, otherwise 0: all the closed path reads."""
+        self.journal = Journal(1)
+        self.passing: Journal | None = self.journal
+        """The journal while everyone passes unasked; otherwise `None`."""
         self.retry_at = 0
         self.last: Transition | None = None
         self.last_error: str | None = None
@@ -188,17 +208,30 @@ class Circuit:
 
     # -- results
 
-    def succeeded(self, generation: int, now: int) -> bool:
-        """Record a quick success where it can move nothing; false: not so, `record` decides."""
+    def read(self, journal: Journal, draw: float = 0.0) -> tuple[list[tuple[int, int]], int]:
+        """
+        Take what a journal holds.
+
+        Args:
+            journal: Of this generation or an earlier one.
+            draw: A random number in [0, 1) for the jitter.
+
+        Returns:
+            All of its successes, and how many of them the window counts: as they come in order,
+            the first ones. The rest is stale.
+        """
+        written = journal[:]
+        del journal[: len(written)]
+        if journal.generation != self.generation:
+            return written, 0
         window = self.window
-        if generation != self.passing:
-            return False
-        if now >= window.edge:
-            window.advance(now)
-        if window.errors or window.slow:
-            return False
-        window.calls += 1
-        return True
+        if written and written[-1][0] < window.edge and not window.errors and not window.slow:
+            window.calls += len(written)  # nearly always: of one bucket, and nothing can move
+            return written, len(written)
+        for count, (now, _) in enumerate(written):
+            if not self.record(journal.generation, None, now, error=None, draw=draw):
+                return written, count
+        return written, len(written)
 
     def record(
         self,
@@ -228,11 +261,18 @@ class Circuit:
         self.window.add(now, error=error is not None, slow=slow)
         if self.state is State.CLOSED:
             reason = self._too_many()
-            if reason is not None:
+            if reason is None:
+                self.passing = self._passing(self._override)
+            else:
                 self._open(Event.TRIPPED, reason, error, now, draw, hold)
         elif trial is not None:
             self._judge(trial, now, error, slow=slow, draw=draw, hold=hold)
         return True
+
+    def _passing(self, override: Override | None) -> Journal | None:
+        window = self.window
+        quiet = self.state is State.CLOSED and override is None
+        return self.journal if quiet and not window.errors and not window.slow else None
 
     def _too_many(self) -> str | None:
         """Say why the window opens the circuit, if it does."""
@@ -270,6 +310,7 @@ class Circuit:
         """Close, with an empty window. Of a closed circuit only the window is emptied."""
         if self.state is State.CLOSED:
             self.window.clear(now)
+            self.passing = self._passing(self._override)
         else:
             self._close(Event.RESET, "reset", now)
 
@@ -305,14 +346,17 @@ class Circuit:
         if self._trials:
             self._count_trials("released", len(self._trials))
         generation = self.generation + 1
-        passing = generation if new is State.CLOSED and self._override is None else 0
+        journal = Journal(generation)
+        # Closing has emptied the window, so whoever finds it closed passes.
+        passing = journal if new is State.CLOSED and self._override is None else None
         (
-            self.state, self.generation, self.passing, self.retry_at, self.last, self.last_error,
-            self.transitions, self._spent, self._entered, self._trials, self._successes,
-            self._failed_trials,
+            self.state, self.generation, self.journal, self.passing, self.retry_at, self.last,
+            self.last_error, self.transitions, self._spent, self._entered, self._trials,
+            self._successes, self._failed_trials,
         ) = (
-            new, generation, passing, retry_at, last, last_error,
-            transitions, spent, now, (), 0, failed_trials,
+            new, generation, journal, passing, retry_at, last,
+            last_error, transitions, spent, now, (),
+            0, failed_trials,
         )  # fmt: skip
 
     # -- from outside
@@ -324,8 +368,7 @@ class Circuit:
 
     @override.setter
     def override(self, override: Override | None) -> None:
-        free = self.state is State.CLOSED and override is None
-        self._override, self.passing = override, self.generation if free else 0
+        self._override, self.passing = override, self._passing(override)
 
     @property
     def trials_running(self) -> int:
@@ -337,6 +380,7 @@ class Circuit:
         shape = rules.bucket_width, rules.buckets
         if shape != (self.window.width, self.window.size):
             self.window = RollingWindow(*shape, now)
+            self.passing = self._passing(self._override)
         self.rules = rules
 
     def spent(self, now: int) -> dict[State, int]:
@@ -355,7 +399,8 @@ class Circuit:
         self._entered = now
         self.generation += 1
         self.oldest = self.generation
-        self.passing = self.generation if self.passing else 0
+        self.journal = Journal(self.generation)
+        self.passing = self._passing(self._override)
 
     def _count_trials(self, outcome: str, count: int) -> None:
         self.trials[outcome] = self.trials.get(outcome, 0) + count

@@ -40,6 +40,7 @@ class Token:
         "abandoned",
         "generation",
         "home",
+        "journal",
         "lost",
         "owner",
         "plan",
@@ -52,6 +53,7 @@ class Token:
         self.home = home
         self.lost = lost
         self.generation = 0
+        self.journal: Any = None
         self.started = 0
         self.abandoned = False
         # What the shells attach: the machine knows nothing of it.

@@ -1,0 +1,45 @@
+"""What is true of a machine between any two of its steps, whatever the steps were."""
+
+from __future__ import annotations
+
+from resilience._core.circuit import Circuit
+from resilience._core.outcome import State
+from resilience._core.slots import Slots
+from resilience._core.window import RollingWindow
+
+
+def check_window(window: RollingWindow) -> None:
+    """The running sums are the sums over the ring, and every part of them is possible."""
+    current = window._index % window.size
+    before = tuple(map(sum, zip(*window._ring, strict=True)))
+    sums = window.calls, window.errors, window.slow
+    assert before == window._before
+    assert window._ring[current] == (0, 0, 0), "the current bucket is what the sums have gained"
+    own = tuple(total - part for total, part in zip(sums, before, strict=True))
+    for calls, errors, slow in (*window._ring, own, sums):
+        assert 0 <= errors <= calls
+        assert 0 <= slow <= calls
+    assert window.edge == (window._index + 1) * window.width
+
+
+def check_circuit(circuit: Circuit) -> None:
+    """State, generation and what may be read without the lock agree; trials belong to half-open."""
+    check_window(circuit.window)
+    assert circuit.journal.generation == circuit.generation
+    assert circuit.passing in (circuit.journal, None)
+    if circuit.passing is not None:
+        assert circuit.state is State.CLOSED
+        assert circuit.override is None
+        assert (circuit.window.errors, circuit.window.slow) == (0, 0)
+    assert circuit.oldest <= circuit.generation
+    assert circuit.generation == circuit.oldest + sum(circuit.transitions.values())
+    assert circuit.state is State.HALF_OPEN or not circuit.trials_running
+    assert circuit.last is None or circuit.last.new is circuit.state
+    assert len(set(circuit._trials)) == circuit.trials_running
+
+
+def check_slots(slots: Slots) -> None:
+    """No idle slot is held twice, and whoever frees one is told while somebody waits for it."""
+    assert len({id(token) for token in slots.free}) == len(slots.free)
+    assert 0 <= slots.in_flight
+    assert slots.attention or not slots.waiters

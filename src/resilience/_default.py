@@ -31,8 +31,8 @@ def configure(name: Any, settings: Settings | None = None, /, **fields: Any) -> 
 
     Example:
         >>> from resilience import configure
-        >>> configure("user_service", timeout=0.5)
-        >>> configure({"user_service": {"error_percent": 25}})
+        >>> configure("orders", timeout=0.5)
+        >>> configure({"orders": {"error_percent": 25}})
     """
     default_registry.configure(name, settings, **fields)
 
@@ -94,7 +94,7 @@ def command(
         >>> from resilience import command
         >>> def anonymous(error, user_id):
         ...     return {"id": user_id, "name": "?"}
-        >>> @command("user_service", timeout=1.0, error_percent=50, fallback=anonymous)
+        >>> @command("accounts", timeout=1.0, error_percent=50, fallback=anonymous)
         ... def get_user(user_id):
         ...     raise ConnectionError("refused")
         >>> get_user(7)

@@ -26,8 +26,8 @@ def check_circuit(circuit: Circuit) -> None:
     """State, generation and what may be read without the lock agree; trials belong to half-open."""
     check_window(circuit.window)
     assert circuit.journal.generation == circuit.generation
-    assert circuit.passing in (circuit.journal, None)
     if circuit.passing is not None:
+        assert circuit.passing is circuit.journal
         assert circuit.state is State.CLOSED
         assert circuit.override is None
         assert (circuit.window.errors, circuit.window.slow) == (0, 0)

@@ -1,0 +1,257 @@
+"""A circuit beside its model: whatever happens to both, they cannot be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from resilience._core.circuit import Circuit, Journal, Rules, Trial
+from resilience._core.outcome import Override, State
+from tests.support.model import CircuitModel
+from tests.support.whole import check_circuit
+
+# Which steps may move a circuit, and along which edges.
+EDGES = {
+    "admit": {("open", "half_open")},
+    "record": {("closed", "open"), ("half_open", "closed"), ("half_open", "open")},
+    "read": {("closed", "open")},
+    "reset": {("open", "closed"), ("half_open", "closed")},
+}
+
+FULL = 4
+"""Successes after which a journal is read by its writer."""
+
+ratios = st.sampled_from([(1, 1000), (1, 3), (1, 2), (2, 3), (1, 1)])
+rules = st.builds(
+    Rules,
+    volume_threshold=st.integers(1, 4),
+    error_ratio=ratios,
+    slow_ratio=ratios,
+    sleep_window=st.integers(1, 10),
+    sleep_window_max=st.none() | st.integers(10, 50),
+    sleep_window_jitter=st.sampled_from([0.0, 0.5, 1.0]),
+    half_open_calls=st.integers(1, 3),
+    half_open_successes=st.integers(1, 3),
+    bucket_width=st.integers(1, 8),
+    buckets=st.integers(1, 3),
+)
+deltas = st.integers(0, 12) | st.integers(-15, 0) | st.sampled_from([10**9, 2**62, -(2**62)])
+draws = st.sampled_from([0.0, 0.25, 0.875])
+
+
+@attrs.frozen
+class Call:
+    """A call that runs; it went past the circuit with a journal, or was admitted."""
+
+    generation: int
+    trial: Trial | None = None
+    journal: Journal | None = None
+
+
+class CircuitMachine(RuleBasedStateMachine):
+    @initialize(rules=rules, now=st.sampled_from([0, -3, 10**18]))
+    def begin(self, rules: Rules, now: int) -> None:
+        self.now = now
+        self.circuit = Circuit(rules, now)
+        self.model = CircuitModel(rules, now)
+        self.calls: list[Call] = []
+
+    @contextmanager
+    def step(self, kind: str) -> Iterator[None]:
+        """Watch a step: it moves along its own edges, and raises the generation with them."""
+        circuit = self.circuit
+        old, generation, last = circuit.state, circuit.generation, circuit.last
+        yield
+        if circuit.last is last:
+            assert (circuit.state, circuit.generation) == (old, generation)
+        else:
+            assert (old, circuit.state) in EDGES.get(kind, set())
+            assert circuit.generation == generation + 1
+            assert circuit.last is not None
+            moved = (circuit.last.old, circuit.last.new, circuit.last.at)
+            assert moved == (old, circuit.state, self.now)
+
+    def pick(self, number: int) -> Call:
+        return self.calls.pop(number % len(self.calls))
+
+    def look(self) -> tuple[object, ...]:
+        parts = [getattr(self.circuit, name) for name in Circuit.__slots__]
+        return *parts, self.circuit.window.calls, self.circuit.window.edge
+
+    @rule(delta=deltas)
+    def time_passes(self, delta: int) -> None:
+        self.now += delta
+
+    @rule(timeout=st.integers(0, 20))
+    def a_call_asks(self, timeout: int) -> None:
+        before = self.look()
+        refusal = self.circuit.ask(self.now)
+        assert self.look() == before
+        expected = self.model.ask(self.now)
+        if refusal is not None:
+            assert (refusal.state, refusal.retry_after) == expected
+            assert refusal.retry_after is not None
+            assert refusal.retry_after > 0
+            return
+        assert expected is None
+        trial = Trial(timeout)
+        with self.step("admit"):
+            is_trial = self.circuit.admit(trial, self.now)
+        assert is_trial == self.model.admit(trial, timeout, self.now)
+        if is_trial:
+            assert self.circuit.state is State.HALF_OPEN
+            unexpired = [held for held in self.circuit._trials if held.expires > self.now]
+            assert len(unexpired) <= self.circuit.rules.half_open_calls
+        self.calls.append(Call(self.circuit.generation, trial if is_trial else None))
+
+    @precondition(lambda self: self.circuit.passing is not None)
+    @rule()
+    def a_call_passes_unasked(self) -> None:
+        journal = self.circuit.passing
+        assert journal is not None
+        self.calls.append(Call(journal.generation, journal=journal))
+
+    @precondition(lambda self: self.circuit.state is State.HALF_OPEN and self.calls)
+    @rule()
+    def a_call_rides_on_a_trial(self) -> None:
+        self.calls.append(Call(self.circuit.generation))
+
+    @precondition(lambda self: self.calls)
+    @rule(number=st.integers(0, 5))
+    def a_call_succeeds_quickly(self, number: int) -> None:
+        call = self.pick(number)
+        if call.journal is None:
+            self.record(call, error=None)
+            return
+        call.journal.append((self.now, 1))
+        if self.circuit.passing is not call.journal or len(call.journal) >= FULL:
+            self.read(call.journal, 0.0)
+
+    @rule(draw=draws)
+    def the_journal_is_read(self, draw: float) -> None:
+        self.read(self.circuit.journal, draw)
+
+    def read(self, journal: Journal, draw: float) -> None:
+        written = journal.copy()
+        with self.step("read"):
+            assert self.circuit.read(journal, draw) == (
+                written,
+                self.model.read(journal.generation, [now for now, _ in written], draw),
+            )
+        assert not journal
+
+    @precondition(lambda self: self.calls)
+    @rule(
+        number=st.integers(0, 5),
+        error=st.none() | st.sampled_from(["OSError: no", "ValueError"]),
+        slow=st.booleans(),
+        draw=draws,
+        hold=st.sampled_from([0, 0, 30]),
+    )
+    def a_call_ends(
+        self, number: int, error: str | None, *, slow: bool, draw: float, hold: int
+    ) -> None:
+        call = self.pick(number)
+        if self.circuit.journal:
+            self.read(self.circuit.journal, draw)
+        self.record(call, error=error, slow=slow, draw=draw, hold=hold)
+
+    def record(self, call: Call, *, error: str | None, **how: float) -> None:
+        kinds = {"error": error, **how}
+        before = self.look()
+        with self.step("record"):
+            counted = self.circuit.record(call.generation, call.trial, self.now, **kinds)
+        assert counted == self.model.record(call.generation, call.trial, self.now, **kinds)
+        if not counted:
+            assert self.look() == before
+        elif self.circuit.state is State.CLOSED:
+            assert (self.circuit.passing is not None) == self.model.quiet
+
+    @precondition(lambda self: self.calls)
+    @rule(number=st.integers(0, 5))
+    def a_call_ends_without_a_verdict(self, number: int) -> None:
+        trial = self.pick(number).trial
+        if trial is not None:
+            with self.step("give back"):
+                self.circuit.give_back(trial)
+            before = self.look()
+            self.circuit.give_back(trial)
+            assert self.look() == before
+            self.model.give_back(trial)
+
+    @rule()
+    def somebody_looks(self) -> None:
+        with self.step("look"):
+            self.circuit.window.advance(self.now)
+        self.model.window.show(self.now)
+
+    @rule()
+    def an_operator_resets(self) -> None:
+        with self.step("reset"):
+            self.circuit.reset(self.now)
+        self.model.reset(self.now)
+        assert self.circuit.state is State.CLOSED
+        assert self.circuit.window.calls == 0
+
+    @rule(override=st.none() | st.sampled_from(Override))
+    def an_operator_overrides(self, override: Override | None) -> None:
+        with self.step("override"):
+            self.circuit.override = override
+        self.model.override = override
+        assert (self.circuit.passing is not None) == self.model.quiet
+
+    @rule(rules=rules)
+    def an_operator_configures(self, rules: Rules) -> None:
+        with self.step("configure"):
+            self.circuit.configure(rules, self.now)
+        self.model.configure(rules, self.now)
+
+    @rule()
+    def the_process_forks(self) -> None:
+        self.circuit.forked(self.now)
+        self.model.forked(self.now)
+        assert self.circuit.oldest == self.circuit.generation
+
+    @invariant()
+    def it_is_whole(self) -> None:
+        check_circuit(self.circuit)
+
+    @invariant()
+    def it_is_like_its_model(self) -> None:
+        circuit, model = self.circuit, self.model
+        assert (circuit.state, circuit.generation) == (model.state, model.generation)
+        assert circuit.override == model.override
+        assert circuit.last_error == model.last_error
+        window = circuit.window
+        assert (window.calls, window.errors, window.slow) == model.window.sums
+        assert circuit.trials == {how: model.ended.count(how) for how in set(model.ended)}
+        assert {held: held.expires for held in circuit._trials} == model.leases
+        assert circuit.trials_running == len(model.leases)
+        assert circuit.transitions == {edge: model.moves.count(edge) for edge in set(model.moves)}
+        spent = circuit.spent(self.now)
+        assert spent == {state: model.spent(state, self.now) for state in State}
+
+
+@pytest.mark.promise(
+    "A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "A11", "A12", "A14", "A18", "C2", "C3", "C8"
+)
+def test_a_circuit_does_what_its_model_does() -> None:
+    """
+    Through any story of calls, trials, late results and operators, circuit and model are alike.
+    """
+    run_state_machine_as_test(
+        CircuitMachine, settings=settings(max_examples=3000, stateful_step_count=40, deadline=None)
+    )

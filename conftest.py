@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from sybil import Sybil
 from sybil.document import PythonDocStringDocument
+from sybil.integration.pytest import SybilItem
 from sybil.parsers.markdown import PythonCodeBlockParser
 from sybil.parsers.rest import DocTestParser
 
@@ -16,3 +18,13 @@ docstrings = Sybil(
 )
 
 pytest_collect_file = (pages + docstrings).pytest()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the examples of one page back into their order, after all tests were shuffled."""
+    places = [index for index, item in enumerate(items) if isinstance(item, SybilItem)]
+    examples = sorted(
+        (items[index] for index in places), key=lambda item: (str(item.path), item.example.start)
+    )
+    for index, example in zip(places, examples, strict=True):
+        items[index] = example

@@ -269,7 +269,7 @@ def test_what_a_failed_call_was_given_is_let_go(
     assert error.last_error is not None
     assert error.last_error.startswith("ConnectionError: ('refused', ")
     assert error.__context__ is None
-    del payload
+    del error, payload
     gc.collect()
     assert [ref() for ref in kept] == [None, None]
     assert guard.state is State.OPEN

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from resilience import (
     ConfigurationError,
     DeadlineExceededError,
     Registry,
+    command,
     deadline,
     default_registry,
 )
@@ -50,6 +52,7 @@ EDGES = (
 
 
 def each(label: str, *values: str) -> list[dict[str, str]]:
+    """Series that differ in one label."""
     return [{label: value} for value in values]
 
 
@@ -100,13 +103,14 @@ class Scrape:
     """What both text formats say of a registry; they must agree."""
 
     def __init__(self, metrics: CollectorRegistry) -> None:
-        self.text = openmetrics(metrics).decode()
+        collected = list(metrics.collect())
+        once: Any = SimpleNamespace(collect=lambda: collected)
+        self.text = openmetrics(once).decode()
         found = openmetrics_parser.text_string_to_metric_families(self.text)
         self.families = {family.name: family for family in found}
         self.series = self._series(self.families.values())
-        older = parser.text_string_to_metric_families(classic(metrics).decode())
-        # Nothing is called in between, but real clocks move on.
-        assert self._series(older).keys() == self.series.keys()
+        older = parser.text_string_to_metric_families(classic(once).decode())
+        assert self._series(older) == self.series
 
     @staticmethod
     def _series(families: Any) -> dict[tuple[str, Labels], float]:
@@ -144,6 +148,7 @@ Scraper = Callable[[], Scrape]
 
 @pytest.fixture
 def metrics(registry: Registry) -> CollectorRegistry:
+    """What exposes the registry."""
     metrics = CollectorRegistry()
     metrics.register(ResilienceCollector(registry))
     return metrics
@@ -151,11 +156,13 @@ def metrics(registry: Registry) -> CollectorRegistry:
 
 @pytest.fixture
 def scrape(metrics: CollectorRegistry) -> Scraper:
+    """Read everything that is exposed."""
     return lambda: Scrape(metrics)
 
 
 @pytest.fixture
 def users(registry: Registry) -> Command:
+    """A command with the default settings."""
     return registry.command("users")
 
 
@@ -169,10 +176,12 @@ def eager_threads() -> Iterator[None]:
 
 
 def fail(*_: object) -> None:
+    """Be called in vain."""
     raise ConnectionError
 
 
 def attempt(command: Command, fn: Callable[..., Any], *args: Any) -> BaseException | None:
+    """Return what a call raises, or `None`."""
     try:
         command.call(fn, *args)
     except BaseException as error:
@@ -276,9 +285,7 @@ def test_each_call_counts_its_outcome_once(
     assert seen.by("outcome", "resilience_call_duration_seconds_count") == executed
 
 
-def test_histograms_agree_with_the_clock(
-    scrape: Scraper, users: Command, clock: FakeClock
-) -> None:
+def test_histograms_agree_with_the_clock(scrape: Scraper, users: Command, clock: FakeClock) -> None:
     """
     Buckets are cumulative, a duration on a bound is in its bucket, and sums lose nothing.
     """
@@ -451,7 +458,7 @@ def test_shadowed_refusals_count_by_reason(scrape: Scraper, registry: Registry) 
     """
     In shadow mode each refusal that was not carried out counts, and the call counts as made.
     """
-    users = registry.command("users", volume_threshold=1, max_concurrency=1)
+    users = registry.command("users", volume_threshold=1, error_percent=1, max_concurrency=1)
     users.shadow()
     with users.acquire():
         users.call(dict)
@@ -498,14 +505,11 @@ def test_slots_and_waiters_come_and_go(scrape: Scraper, registry: Registry) -> N
 
     async def enter() -> None:
         async with users:
+            await asyncio.sleep(0)  # the other one comes to wait
             seen.append(load())
 
     async def main() -> None:
-        async with users:
-            waiter = asyncio.create_task(enter())
-            await asyncio.sleep(0)
-            seen.append(load())
-        await waiter
+        await asyncio.gather(enter(), enter())
 
     seen: list[tuple[float, float]] = []
     asyncio.run(main())
@@ -564,7 +568,9 @@ def test_no_limit_is_infinity(scrape: Scraper, registry: Registry) -> None:
     seen = scrape()
     assert seen.value("resilience_max_concurrency") == inf
     unlimited = {
-        setting for setting, value in seen.by("setting", "resilience_setting").items() if value == inf
+        setting
+        for setting, value in seen.by("setting", "resilience_setting").items()
+        if value == inf
     }
     limits = {"max_concurrency", "timeout", "fallback_max_concurrency", "slow_call_duration"}
     assert unlimited == {*limits, "max_wait"}
@@ -695,14 +701,15 @@ def test_a_removed_name_takes_its_series_with_it(scrape: Scraper, registry: Regi
     assert seen.by("state", "resilience_circuit_state") == {"closed": 1}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.promise("J2")
-def test_counters_never_decrease(registry: Registry, scrape: Scraper, seed: int) -> None:
+def test_counters_never_decrease(
+    registry: Registry, scrape: Scraper, clock: FakeClock, seed: int
+) -> None:
     """
     Whatever callers and operators do, no counter goes down, and outcomes sum to the calls made.
     """
     rng = random.Random(seed)
-    clock: Any = registry._clock
     users = registry.command(
         "users", volume_threshold=3, ignore=KeyError, max_concurrency=2, fallback=dict
     )
@@ -725,7 +732,7 @@ def test_counters_never_decrease(registry: Registry, scrape: Scraper, seed: int)
         *(users.reset, users.shadow, users.force_open, users.force_closed, users.clear_override),
     ]
     before = scrape().counters("users")
-    for _ in range(60):
+    for _ in range(40):
         rng.choice(steps)()
         seen = scrape()
         now = seen.counters("users")
@@ -929,17 +936,17 @@ def test_one_registry_in_two_expositions(registry: Registry, users: Command) -> 
         assert Scrape(metrics).value("resilience_calls_total", outcome="success") == 1
 
 
-def test_an_exposition_takes_one_collector(
-    metrics: CollectorRegistry, registry: Registry, users: Command
-) -> None:
+def test_an_exposition_takes_one_collector(registry: Registry, users: Command) -> None:
     """
     A second collector in the same exposition is an error; after the first has left it is not.
     """
-    second = ResilienceCollector(registry)
-    with pytest.raises(ValueError, match="Duplicated timeseries"):
-        metrics.register(second)
-    metrics.register(ResilienceCollector(Registry())) if False else None
-    metrics.unregister(next(iter(metrics._collector_to_names)))
+    first, second = ResilienceCollector(registry), ResilienceCollector(registry)
+    metrics = CollectorRegistry()
+    metrics.register(first)
+    for each in (first, second):
+        with pytest.raises(ValueError, match="Duplicated timeseries"):
+            metrics.register(each)
+    metrics.unregister(first)
     metrics.register(second)
     assert Scrape(metrics).names() == {"users"}
 
@@ -956,7 +963,7 @@ def test_the_default_registry_is_the_default() -> None:
     """
     Without a registry, the names of `default_registry` are exported.
     """
-    Command("tests/test_prometheus.py")
+    command("tests/test_prometheus.py")
     try:
         metrics = CollectorRegistry()
         metrics.register(ResilienceCollector())
@@ -965,7 +972,9 @@ def test_the_default_registry_is_the_default() -> None:
         default_registry.remove("tests/test_prometheus.py")
 
 
-@pytest.mark.parametrize("registry", [CollectorRegistry(), None, "users"], ids=["theirs", "", "name"])
+@pytest.mark.parametrize(
+    "registry", [CollectorRegistry(), None, "users"], ids=["theirs", "", "name"]
+)
 def test_another_kind_of_registry_is_refused(registry: Any) -> None:
     """
     prometheus_client's registry, easily mistaken for ours, is refused at construction.

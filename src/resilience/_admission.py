@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from resilience import _alarm
 from resilience._core.outcome import Outcome
 from resilience._core.slots import Token
-from resilience._deadline import Deadline, being_cut_off, binding, current
+from resilience._deadline import Deadline, being_cut_off, binding, current, sources
 from resilience._units import seconds
 from resilience._waiting import await_slot, wait_for_slot
 from resilience.errors import BulkheadFullError, CircuitOpenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from resilience._core.circuit import Refusal
     from resilience._core.slots import Waiter
@@ -52,7 +52,11 @@ class Admission:
         if token is None:
             waiter = None if _alarm.in_event_loop() else self._queue()
             if waiter is not None:
-                token = wait_for_slot(self._slots, waiter, self._until(asked, plan))
+                try:
+                    token = wait_for_slot(self._slots, waiter, self._until(asked, plan))
+                except BaseException as error:
+                    self._interrupted(error)
+                    raise
             token = self._given(token)
         return self._admit(token, plan)
 
@@ -63,17 +67,20 @@ class Admission:
         if token is None:
             waiter = self._queue()
             if waiter is not None:
-                token = await self._await(waiter, asked, plan)
+                try:
+                    token = await await_slot(self._slots, waiter, self._until(asked, plan))
+                except BaseException as error:
+                    self._interrupted(error)
+                    raise
             token = self._given(token)
         return self._admit(token, plan)
 
-    async def _await(self, waiter: Waiter, asked: int, plan: Plan) -> Token | None:
-        try:
-            return await await_slot(self._slots, waiter, self._until(asked, plan))
-        except BaseException as error:
-            cut = _alarm.is_cancellation(error) and being_cut_off()
-            self._entry.reject(Outcome.EXPIRED if cut else Outcome.CANCELLED, self._entry.clock())
-            raise
+    def _interrupted(self, error: BaseException) -> None:
+        """Count a call that was torn out of its wait."""
+        if _alarm.is_cancellation(error) and being_cut_off():
+            self._entry.reject(Outcome.EXPIRED, self._entry.clock())
+        else:
+            self._entry.give_up()
 
     @property
     def _slots(self) -> Entry:
@@ -90,9 +97,9 @@ class Admission:
                 self._expire(bound, now)
             entry.shadow(Outcome.EXPIRED)
         if self._circuit:
-            refusal = entry.ask(now, riding())
+            refusal = entry.ask(now)
             if refusal is not None:
-                self._short_circuit(refusal, now)
+                raise self._short_circuited(refusal)
         return now
 
     def _take(self) -> Token | None:
@@ -107,7 +114,7 @@ class Admission:
     def _queue(self) -> Waiter | None:
         """Enter the waiting room, unless only this call's own callers could free a slot."""
         slots = self._slots.slots
-        mine = sum(token.home is slots.free for token in riding())
+        mine = sum(isinstance(each, Token) and each.home is slots.free for each in sources())
         if slots.capacity is not None and mine >= slots.capacity:
             return None
         return self._slots.enqueue()
@@ -145,10 +152,10 @@ class Admission:
             token.owner = self._entry
             return token
         now = self._entry.clock()
-        refusal = self._entry.admit(token, plan.lease, now, riding())
+        refusal = self._entry.admit(token, plan.lease, now)
         if refusal is not None:
             self.put(token)
-            self._short_circuit(refusal, now)
+            raise self._short_circuited(refusal)
         return token
 
     def _expire(self, bound: Deadline, now: int) -> None:
@@ -157,10 +164,9 @@ class Admission:
         error.elapsed = 0.0
         raise error
 
-    def _short_circuit(self, refusal: Refusal, now: int) -> None:
-        self._entry.reject(Outcome.SHORT_CIRCUITED, now)
+    def _short_circuited(self, refusal: Refusal) -> CircuitOpenError:
         wait = refusal.retry_after
-        raise CircuitOpenError(
+        return CircuitOpenError(
             self._entry.name,
             state=refusal.state.value,
             retry_after=None if wait is None else seconds(wait),
@@ -175,12 +181,3 @@ class Admission:
             token.lost = None
         elif not token.abandoned and self._slots.slots.put(token):
             self._slots.assign()
-
-
-def riding() -> Iterator[Token]:
-    """Yield the admissions of the calls that the running code is inside of."""
-    scope = current.get()
-    while scope is not None:
-        if scope.running and isinstance(scope.source, Token):
-            yield scope.source
-        scope = scope.outer

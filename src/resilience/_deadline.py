@@ -23,7 +23,7 @@ from resilience._units import YEAR, nanoseconds, number, seconds, show
 from resilience.errors import ConfigurationError, DeadlineExceededError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextvars import Token as Reset
 
     from resilience._units import Duration
@@ -36,6 +36,7 @@ __all__ = [
     "current_deadline",
     "read_length",
     "remaining",
+    "sources",
 ]
 
 _T = TypeVar("_T")
@@ -245,6 +246,15 @@ def time_left(scope: Deadline | None) -> int | None:
     """Nanoseconds until the first scope of a chain ends; `None` if none binds."""
     bound = binding(scope)
     return None if bound is None else bound.left
+
+
+def sources() -> Iterator[object]:
+    """Yield what entered each scope that the running code is inside of."""
+    scope = current.get()
+    while scope is not None:
+        if scope.running:
+            yield scope.source
+        scope = scope.outer
 
 
 def being_cut_off() -> bool:

@@ -22,12 +22,13 @@ from resilience._core.circuit import Circuit, Refusal, Trial
 from resilience._core.outcome import Outcome, Override, State
 from resilience._core.slots import Slots, Token, Waiter
 from resilience._core.tally import Tally
+from resilience._deadline import sources
 from resilience._declared import Declared
 from resilience._listeners import CallRejected, CallTimedOut, Listeners, StateChanged
 from resilience._units import nanoseconds, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from resilience._core.circuit import Journal
     from resilience._verdict import Verdict
@@ -139,26 +140,28 @@ class Entry:
             return None
         return self.circuit.ask(now)
 
-    def ask(self, now: int, riding: Iterable[Token]) -> Refusal | None:
-        """Say whether the circuit would refuse a call; counts nothing."""
+    def ask(self, now: int) -> Refusal | None:
+        """Say whether the circuit refuses a call; if so, it is counted."""
         with self.lock:
             refusal = self.refusal(now)
             if refusal is not None and self.lost:
                 self._reclaim()
                 refusal = self.refusal(now)
-            if refusal is not None and self._rides(riding):
+            if refusal is None or self._rides():
                 return None
-            return refusal
+            self._reject(Outcome.SHORT_CIRCUITED, now)
+        self.listeners.deliver()
+        return refusal
 
-    def admit(
-        self, token: Token, timeout: int, now: int, riding: Iterable[Token]
-    ) -> Refusal | None:
-        """Let the circuit admit the call that holds `token`, or say why not."""
+    def admit(self, token: Token, timeout: int, now: int) -> Refusal | None:
+        """Let the circuit admit the call that holds `token`, or refuse and count it."""
         with self.lock:
             circuit = self.circuit
             refusal = self.refusal(now)
-            rides = circuit.state is State.HALF_OPEN and self._rides(riding)
+            rides = self._rides()
             if refusal is not None and not rides:
+                self._reject(Outcome.SHORT_CIRCUITED, now)
+                self.listeners.deliver()
                 return refusal
             token.owner = self
             if circuit.override is not None and circuit.ask(now) is not None and not rides:
@@ -179,26 +182,36 @@ class Entry:
         self.listeners.deliver()
         return None
 
-    def _rides(self, riding: Iterable[Token]) -> bool:
+    def _rides(self) -> bool:
+        """Whether the running code is inside a trial of this half-open circuit."""
+        if self.circuit.state is not State.HALF_OPEN:
+            return False
         return any(
             token.owner is self and token.generation == self.circuit.generation
-            for token in riding
-            if token.trial is not None
+            for token in sources()
+            if isinstance(token, Token) and token.trial is not None
         )
 
     def reject(self, outcome: Outcome, now: int) -> None:
         """Count a call that was not made."""
         with self.lock:
-            self.tally.count(outcome)
+            self._reject(outcome, now)
             if outcome is Outcome.BULKHEAD_FULL and self.settings.count_rejections:
                 circuit = self.circuit
                 self._read(circuit.journal)
                 if circuit.state is State.CLOSED:
                     self._record(circuit.generation, None, now, error="BulkheadFullError")
-            if self.listeners.all:
-                rejected = CallRejected(name=self.name, outcome=outcome, at=seconds(now))
-                self.listeners.put(rejected)
         self.listeners.deliver()
+
+    def _reject(self, outcome: Outcome, now: int) -> None:
+        self.tally.count(outcome)
+        if self.listeners.all:
+            self.listeners.put(CallRejected(name=self.name, outcome=outcome, at=seconds(now)))
+
+    def give_up(self) -> None:
+        """Count a call that was cancelled before it was admitted."""
+        with self.lock:
+            self.tally.count(Outcome.CANCELLED)
 
     def shadow(self, outcome: Outcome) -> None:
         """Count a refusal that was not carried out."""

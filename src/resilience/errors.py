@@ -54,7 +54,7 @@ class RejectedError(ResilienceError):
     __module__ = "resilience"
 
     def __init__(self, name: str | None = None, *, retry_after: float | None = None) -> None:
-        super().__init__(name)
+        # Not by way of `super()`: refusals are made by the thousand, and `args` are set already.
         self.name = name
         self.retry_after = retry_after
 
@@ -87,7 +87,8 @@ class CircuitOpenError(RejectedError):
         retry_after: float | None = None,
         last_error: str | None = None,
     ) -> None:
-        super().__init__(name, retry_after=retry_after)
+        self.name = name
+        self.retry_after = retry_after
         self.state = state
         self.last_error = last_error
 
@@ -110,7 +111,8 @@ class BulkheadFullError(RejectedError):
     def __init__(
         self, name: str | None = None, *, max_concurrency: int | None = None, waiting: int = 0
     ) -> None:
-        super().__init__(name)
+        self.name = name
+        self.retry_after = None
         self.max_concurrency = max_concurrency
         self.waiting = waiting
 

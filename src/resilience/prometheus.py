@@ -30,7 +30,7 @@ of `default_registry`. The metrics are the rows of `CATALOGUE`. What holds for a
   shown: `half_open_calls` for `half_open_successes`, `sleep_window` for `sleep_window_max`,
   `timeout` for `max_wait`. Elsewhere it means no limit. A `timeout` of several commands of one
   name is the one that was declared last.
-- One name has about 150 series, two thirds of them histogram. Bound the names that come from
+- One name has about 160 series, two thirds of them histogram. Bound the names that come from
   outside by `Registry.keyed`.
 - Each process shows its own numbers. prometheus_client's multiprocess mode leaves out collectors
   like this one: scrape each worker for itself.
@@ -111,20 +111,20 @@ Series = tuple[tuple[str, ...], tuple[Any, ...]]
 
 
 def _one(value: float) -> Iterable[Series]:
-    return [((), (value,))]
+    return [((), (float(value),))]
 
 
 def _each(values: Mapping[Any, float]) -> Iterable[Series]:
-    return [((str(key),), (value,)) for key, value in values.items()]
+    return [((str(key),), (float(value),)) for key, value in values.items()]
 
 
 def _which(kinds: Iterable[str], present: str | None) -> Iterable[Series]:
-    return _each({kind: float(kind == present) for kind in kinds})
+    return _each({kind: kind == present for kind in kinds})
 
 
 def _transitions(snapshot: Snapshot) -> Iterable[Series]:
     seen = snapshot.transitions
-    return [((old.value, new.value), (seen.get((old, new), 0),)) for old, new in EDGES]
+    return [((old.value, new.value), (float(seen.get((old, new), 0)),)) for old, new in EDGES]
 
 
 def _durations(snapshot: Snapshot) -> Iterable[Series]:
@@ -211,7 +211,7 @@ CATALOGUE: Final = (
            "Calls in the rolling window that the circuit decides by.",
            lambda s: _one(s.window.calls)),
     Family("resilience_window_error_ratio", GAUGE, (),
-           "Share of errors among them, 0 to 1.",
+           "Share of errors among the calls in the rolling window, 0 to 1.",
            lambda s: _one(_error_ratio(s))),
     Family("resilience_in_flight", GAUGE, (),
            "Slots of the bulkhead that are held, by abandoned calls too.",

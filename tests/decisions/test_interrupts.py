@@ -265,6 +265,59 @@ def test_a_sibling_s_failure_cancels_a_call(task: AsyncRuntime, registry: Regist
     assert scene.total("cancelled") == 1
 
 
+@pytest.mark.promise("F8")
+def test_a_deadline_that_was_left_in_time_cuts_nothing_off(
+    task: AsyncRuntime, registry: Registry
+) -> None:
+    """
+    A call in a task that outlives its caller's deadline block, left in time, runs to its end.
+    """
+    scene = Scene(task, registry)
+    guarded = scene.guard(lambda: task.sleep(5))
+
+    async def scenario() -> list[Ended]:
+        ends = []
+
+        async def background() -> None:
+            ends.append(await ended(guarded))
+
+        async with anyio.create_task_group() as tasks:
+            with scene.within(2):
+                tasks.start_soon(background)
+                await task.sleep(1)
+        return ends
+
+    assert scene.play(scenario) == [Ended()]
+    assert scene.total("success") == 1
+
+
+@pytest.mark.promise("E5", "F8")
+def test_a_deadline_is_enforced_in_a_task_that_carries_it(
+    task: AsyncRuntime, registry: Registry
+) -> None:
+    """
+    A call in a task started under a deadline that runs out is cut off by its command.
+    """
+    scene = Scene(task, registry)
+    guarded = scene.guard(lambda: task.sleep(5))
+
+    async def scenario() -> Ended:
+        ends = []
+
+        async def background() -> None:
+            ends.append(await ended(guarded))
+
+        async with anyio.create_task_group() as tasks:
+            with pytest.raises(DeadlineExceededError), scene.within(2):
+                tasks.start_soon(background)
+                await task.sleep(10)
+        return ends[0]
+
+    end = scene.play(scenario)
+    assert isinstance(end.error, DeadlineExceededError)
+    assert scene.total("expired") == 1
+
+
 # -- coroutines and tasks that are torn down
 
 

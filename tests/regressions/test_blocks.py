@@ -13,10 +13,11 @@ import pytest
 from resilience import Bulkhead, CircuitBreaker, Command, Outcome, Registry, State
 from tests.support.runtime import AsyncRuntime, FakeClock
 
+FIELDS = {"volume_threshold": 4, "error_percent": 25}
 KINDS = {
-    "breaker": lambda registry: CircuitBreaker("db", registry=registry, volume_threshold=1),
+    "breaker": lambda registry: CircuitBreaker("db", registry=registry, **FIELDS),
     "bulkhead": lambda registry: Bulkhead(5, name="db", registry=registry),
-    "command": lambda registry: Command("db", registry=registry, volume_threshold=1),
+    "command": lambda registry: Command("db", registry=registry, **FIELDS),
 }
 
 any_kind = pytest.mark.parametrize("kind", list(KINDS))

@@ -258,16 +258,16 @@ def test_what_a_failed_call_was_given_is_let_go(
     def failing(payload: Payload) -> None:
         local = Payload()
         kept.append(weakref.ref(local))
-        raise ConnectionError("refused", local)
+        raise LookupError("refused", local)
 
     payload = Payload()
     kept.append(weakref.ref(payload))
     guarded = guard(run.coloured(failing))
-    assert isinstance(run.raised(guarded, payload), ConnectionError)
+    assert isinstance(run.raised(guarded, payload), LookupError)
     error = run.raised(guarded, payload)
     assert isinstance(error, CircuitOpenError)
     assert error.last_error is not None
-    assert error.last_error.startswith("ConnectionError: ('refused', ")
+    assert error.last_error.startswith("LookupError: ('refused', ")
     assert error.__context__ is None
     del error, payload
     gc.collect()
@@ -291,11 +291,11 @@ def test_what_a_failed_call_on_a_thread_was_given_is_let_go(
     def failing(payload: Payload) -> None:
         local = Payload()
         kept.append(weakref.ref(local))
-        raise ConnectionError("refused", local)
+        raise LookupError("refused", local)
 
     payload = Payload()
     kept.append(weakref.ref(payload))
-    with pytest.raises(ConnectionError):
+    with pytest.raises(LookupError):
         failing(payload)
     del payload
     gc.collect()

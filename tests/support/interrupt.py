@@ -8,6 +8,7 @@ raising in front of each statement in turn tries every place there is.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterator
@@ -40,7 +41,9 @@ def watched(step: Callable[[], object], before: Callable[[int], None]) -> int:
     count = 0
 
     def enter(frame: FrameType, _event: str, _arg: object) -> Any:
-        return within if _statements(frame.f_code.co_filename) else None
+        # What is raised in a finalizer goes nowhere: it is not the step's.
+        code = frame.f_code
+        return within if code.co_name != "__del__" and _statements(code.co_filename) else None
 
     def within(frame: FrameType, event: str, _arg: object) -> Any:
         nonlocal count
@@ -60,22 +63,19 @@ def watched(step: Callable[[], object], before: Callable[[int], None]) -> int:
 
 def interrupted(build: Callable[[], M], step: Callable[[M], object]) -> Iterator[M]:
     """Yield what a step leaves of a fresh machine, interrupted at each of its statements in turn."""
-    for last in range(1, watched_once(build, step) + 1):
-
-        def before(number: int, last: int = last) -> None:
-            if number == last:
-                raise Interrupt
-
-        machine = build()
-        try:
-            watched(lambda: step(machine), before)  # noqa: B023 - called at once
-        except Interrupt:
-            yield machine
-        else:
-            raise AssertionError(f"the step ended before its statement {last}")
-
-
-def watched_once(build: Callable[[], M], step: Callable[[M], object]) -> int:
-    """Return how many statements a step has."""
     machine = build()
-    return watched(lambda: step(machine), lambda _: None)
+    for last in range(1, watched(functools.partial(step, machine), _nothing) + 1):
+        machine = build()
+        with contextlib.suppress(Interrupt):
+            watched(functools.partial(step, machine), functools.partial(_raise_at, last))
+            raise AssertionError(f"the step ended before its statement {last}")
+        yield machine
+
+
+def _nothing(_: int) -> None:
+    """Let the step go on."""
+
+
+def _raise_at(last: int, number: int) -> None:
+    if number == last:
+        raise Interrupt

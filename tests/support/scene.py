@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextvars import Context
 from typing import Any, NamedTuple
 
 import trio
@@ -225,8 +226,7 @@ class Scene:
     def trip(self) -> None:
         """Open the circuit by failures of others; they count as calls."""
         for _ in range(THRESHOLD):
-            self.calls += 1
-            self.command.acquire().fail()
+            self.hold().fail()
         assert self.command.state is not State.CLOSED
 
     def await_trial(self) -> None:
@@ -237,13 +237,12 @@ class Scene:
 
     def succeed(self) -> None:
         """Let a call of somebody else succeed."""
-        self.calls += 1
-        self.command.acquire().succeed()
+        self.hold().succeed()
 
     def hold(self) -> Permit:
-        """Hold a slot, as a call of somebody else that runs."""
+        """Be admitted as a call of somebody else, that runs until it is settled."""
         self.calls += 1
-        return self.command.acquire()
+        return Context().run(self.command.acquire)
 
     # -- what became of it
 

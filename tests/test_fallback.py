@@ -74,7 +74,7 @@ def answered(request: pytest.FixtureRequest, run: Runtime, registry: Registry) -
         return fallback
 
     def with_command(*handlers: Any) -> Command:
-        return registry.command("db", fallback=handlers, isolation="semaphore")
+        return registry.command("db", fallback=handlers, timeout=None, isolation="semaphore")
 
     return with_command
 
@@ -231,7 +231,9 @@ def answered_by_either(request: pytest.FixtureRequest) -> Any:
     registry = Registry()
     if request.param == "fallback":
         return fallback
-    return lambda *handlers: registry.command("db", fallback=handlers, isolation="semaphore")
+    return lambda *handlers: registry.command(
+        "db", fallback=handlers, timeout=None, isolation="semaphore"
+    )
 
 
 # -- handlers of the wrong kind
@@ -458,19 +460,14 @@ def test_a_cancellation_is_not_answered(task: AsyncRuntime, answered_by_either: 
     The caller's cancellation leaves as it came.
     """
     answer = Answer()
-    guarded = answered_by_either(answer)(lambda_of(task))
-    end = task.call(lambda: cancelled_after(task, 1, guarded))
-    assert isinstance(end.error, asyncio.CancelledError | trio.Cancelled)
-    assert answer.errors == []
-
-
-def lambda_of(task: AsyncRuntime) -> Any:
-    """Return a coroutine function that sleeps."""
 
     async def sleeps() -> None:
         await task.sleep(10)
 
-    return sleeps
+    guarded = answered_by_either(answer)(sleeps)
+    end = task.call(lambda: cancelled_after(task, 1, guarded))
+    assert isinstance(end.error, asyncio.CancelledError | trio.Cancelled)
+    assert answer.errors == []
 
 
 @pytest.mark.promise("G1", "E9")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from resilience import _alarm
 from resilience._core.outcome import Outcome
 from resilience._core.slots import Token
-from resilience._deadline import Deadline, being_cut_off, binding, current, sources
+from resilience._deadline import Deadline, being_cut_off, binding, current, scopes
 from resilience._units import seconds
 from resilience._waiting import await_slot, wait_for_slot
 from resilience.errors import BulkheadFullError, CircuitOpenError
@@ -113,8 +113,13 @@ class Admission:
 
     def _queue(self) -> Waiter | None:
         """Enter the waiting room, unless only this call's own callers could free a slot."""
-        slots = self._slots.slots
-        mine = sum(isinstance(each, Token) and each.home is slots.free for each in sources())
+        slots, here = self._slots.slots, _alarm.strand()
+        mine = sum(
+            isinstance(scope.source, Token) and scope.source.home is slots.free
+            for scope in scopes()
+            # What a child task waits for, its parent may free: it need not wait for the child.
+            if scope.strand == here
+        )
         if slots.capacity is not None and mine >= slots.capacity:
             return None
         return self._slots.enqueue()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from resilience._units import NANOS
@@ -22,7 +23,14 @@ from resilience._units import NANOS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Alarm", "current_task", "in_event_loop", "is_cancellation", "set_alarm"]
+__all__ = [
+    "Alarm",
+    "current_task",
+    "in_event_loop",
+    "is_cancellation",
+    "set_alarm",
+    "strand",
+]
 
 
 class AsyncioAlarm:
@@ -161,6 +169,11 @@ def _trio_task() -> Any:
 def current_task() -> Any:
     """Return the asyncio or trio task that runs now, if one does."""
     return _asyncio_task() or _trio_task()
+
+
+def strand() -> object:
+    """Return what runs here: a task, or the number of a thread."""
+    return current_task() or get_ident()
 
 
 def set_alarm(left: int, length: int | None = None) -> Alarm | None:

@@ -36,7 +36,7 @@ __all__ = [
     "current_deadline",
     "read_length",
     "remaining",
-    "sources",
+    "scopes",
 ]
 
 _T = TypeVar("_T")
@@ -81,6 +81,7 @@ class Deadline:
         "_started",
         "name",
         "source",
+        "strand",
     )
 
     def __init__(
@@ -104,6 +105,8 @@ class Deadline:
         self._reset: Reset[Deadline | None] | None = None
         self.name = name
         self.source = source
+        self.strand: object = None
+        """The task or thread that entered it, where that matters."""
 
     # -- what users ask
 
@@ -248,12 +251,12 @@ def time_left(scope: Deadline | None) -> int | None:
     return None if bound is None else bound.left
 
 
-def sources() -> Iterator[object]:
-    """Yield what entered each scope that the running code is inside of."""
+def scopes() -> Iterator[Deadline]:
+    """Yield the scopes that the running code is inside of, innermost first."""
     scope = current.get()
     while scope is not None:
         if scope.running:
-            yield scope.source
+            yield scope
         scope = scope.outer
 
 

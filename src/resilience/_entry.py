@@ -22,7 +22,7 @@ from resilience._core.circuit import Circuit, Refusal, Trial
 from resilience._core.outcome import Outcome, Override, State
 from resilience._core.slots import Slots, Token, Waiter
 from resilience._core.tally import Tally
-from resilience._deadline import sources
+from resilience._deadline import scopes
 from resilience._declared import Declared
 from resilience._listeners import CallRejected, CallTimedOut, Listeners, StateChanged
 from resilience._units import nanoseconds, seconds
@@ -100,16 +100,18 @@ class Entry:
 
     def declare(self, fields: Mapping[str, Any], source: str) -> None:
         """Add what the code says: see `Declared.declare`."""
+        now, draw = self.clock(), self._draw()
         with self.lock:
             self._declared.declare(self.name, fields, source)
-            self._apply(self.settings)
+            self._apply(self.settings, now, draw)
         self.assign()
 
     def configure(self, fields: Mapping[str, Any]) -> None:
         """Change fields, over whatever the code says."""
+        now, draw = self.clock(), self._draw()
         with self.lock:
             self._declared.configure(fields)
-            self._apply(self.settings)
+            self._apply(self.settings, now, draw)
         self.assign()
 
     def follow(self, follower: Any) -> None:
@@ -118,9 +120,9 @@ class Entry:
             living = [ref for ref in self._followers if ref() is not None]
             self._followers = [*living, weakref.ref(follower)]
 
-    def _apply(self, settings: Settings) -> None:
-        self._read(self.circuit.journal)
-        self.circuit.configure(settings.rules(), self.clock())
+    def _apply(self, settings: Settings, now: int, draw: float) -> None:
+        self._read(self.circuit.journal, draw)
+        self.circuit.configure(settings.rules(), now)
         self.tally.rebound(tuple(nanoseconds(bound) for bound in settings.latency_buckets))
         self.slots.resize(settings.max_concurrency, settings.max_waiting)
         if self.fallback_slots is not None:
@@ -186,21 +188,25 @@ class Entry:
         """Whether the running code is inside a trial of this half-open circuit."""
         if self.circuit.state is not State.HALF_OPEN:
             return False
+        generation = self.circuit.generation
+        tokens = (scope.source for scope in scopes())
         return any(
-            token.owner is self and token.generation == self.circuit.generation
-            for token in sources()
-            if isinstance(token, Token) and token.trial is not None
+            token.owner is self and token.trial is not None and token.generation == generation
+            for token in tokens
+            if isinstance(token, Token)
         )
 
     def reject(self, outcome: Outcome, now: int) -> None:
         """Count a call that was not made."""
+        draw = self._draw()
         with self.lock:
             self._reject(outcome, now)
             if outcome is Outcome.BULKHEAD_FULL and self.settings.count_rejections:
                 circuit = self.circuit
-                self._read(circuit.journal)
+                self._read(circuit.journal, draw)
                 if circuit.state is State.CLOSED:
-                    self._record(circuit.generation, None, now, error="BulkheadFullError")
+                    error = "BulkheadFullError"
+                    self._record(circuit.generation, None, now, draw, error=error)
         self.listeners.deliver()
 
     def _reject(self, outcome: Outcome, now: int) -> None:
@@ -229,10 +235,11 @@ class Entry:
         """Take a slot, reclaiming lost ones if there is none; `None`: full."""
         with self.lock:
             token = self.slots.take()
-            if token is None and self.lost:
-                self._reclaim()
-                token = self.slots.take()
-            return token
+            if token is not None or not self.lost:
+                return token
+        self.assign()  # those who wait come first
+        with self.lock:
+            return self.slots.take()
 
     def enqueue(self) -> Waiter | None:
         """Enter the waiting room; `None`: it is full."""
@@ -290,14 +297,15 @@ class Entry:
         Args:
             journal: One that may be of an earlier generation; by default the present one.
         """
+        draw = self._draw()
         with self.lock:
-            self._read(self.circuit.journal if journal is None else journal)
+            self._read(self.circuit.journal if journal is None else journal, draw)
         self.listeners.deliver()
 
-    def _read(self, journal: Journal) -> None:
+    def _read(self, journal: Journal, draw: float) -> None:
         circuit, tally = self.circuit, self.tally
         before = circuit.last
-        written, counted = circuit.read(journal, self._draw())
+        written, counted = circuit.read(journal, draw)
         if journal.generation < circuit.oldest:
             return  # admitted before a fork
         for _, duration in written:
@@ -329,10 +337,11 @@ class Entry:
             error: What went wrong, in a few words.
             hold: If this opens the circuit, it stays so for at least this long.
         """
+        draw = self._draw()
         with self.lock:
             circuit, tally = self.circuit, self.tally
             if circuit.journal:
-                self._read(circuit.journal)
+                self._read(circuit.journal, draw)
             journal, trial = token.journal, token.trial
             generation = token.generation if journal is None else journal.generation
             token.trial = token.owner = token.journal = None
@@ -348,7 +357,7 @@ class Entry:
                     circuit.give_back(trial)
                 return
             text = (error or verdict.outcome.value) if verdict.error else None
-            self._record(generation, trial, now, error=text, slow=slow, hold=hold)
+            self._record(generation, trial, now, draw, error=text, slow=slow, hold=hold)
         self.listeners.deliver()
 
     def _record(
@@ -356,6 +365,7 @@ class Entry:
         generation: int,
         trial: Trial | None,
         now: int,
+        draw: float,
         *,
         error: str | None,
         slow: bool = False,
@@ -364,7 +374,7 @@ class Entry:
         circuit = self.circuit
         before = circuit.last
         counted = circuit.record(
-            generation, trial, now, error=error, slow=slow, draw=self._draw(), hold=hold
+            generation, trial, now, error=error, slow=slow, draw=draw, hold=hold
         )
         if not counted:
             self.tally.stale += 1
@@ -372,6 +382,7 @@ class Entry:
             self._changed()
 
     def _draw(self) -> float:
+        """Draw for the jitter, before the lock is taken: `random` is the user's code."""
         return self.random() if self.settings.sleep_window_jitter else 0.0
 
     def _changed(self) -> None:
@@ -398,10 +409,12 @@ class Entry:
 
     def snapshot(self) -> _snapshot.Snapshot:
         """Take a snapshot."""
+        if self.lost:
+            self.assign()
+        now, draw = self.clock(), self._draw()
         with self.lock:
-            self._reclaim()
-            self._read(self.circuit.journal)
-            taken = _snapshot.take(self, self.clock())
+            self._read(self.circuit.journal, draw)
+            taken = _snapshot.take(self, now)
         self.listeners.deliver()
         return taken
 
@@ -412,9 +425,9 @@ class Entry:
 
     def reset(self) -> None:
         """Close the circuit with an empty window; totals stay."""
+        now, draw = self.clock(), self._draw()
         with self.lock:
-            self._read(self.circuit.journal)
-            now = self.clock()
+            self._read(self.circuit.journal, draw)
             before = self.circuit.last
             self.circuit.reset(now)
             if self.circuit.last is not before:
@@ -424,8 +437,9 @@ class Entry:
     @property
     def idle(self) -> bool:
         """Whether it is closed, not overridden, and nothing runs or waits."""
+        if self.lost:
+            self.assign()
         with self.lock:
-            self._reclaim()
             return (
                 self.circuit.state is State.CLOSED
                 and self.circuit.override is None

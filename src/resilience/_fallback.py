@@ -104,12 +104,13 @@ class Fallbacks:
 
     def _count(self, outcome: str) -> None:
         entry = self._entry
+        now = entry.clock()
         with entry.lock:
             fallbacks = entry.tally.fallbacks
             fallbacks[outcome] = fallbacks.get(outcome, 0) + 1
             if entry.listeners.all:
-                at = seconds(entry.clock())
-                entry.listeners.put(FallbackCalled(name=entry.name, outcome=outcome, at=at))
+                called = FallbackCalled(name=entry.name, outcome=outcome, at=seconds(now))
+                entry.listeners.put(called)
         entry.listeners.deliver()
 
 

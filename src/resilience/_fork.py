@@ -41,7 +41,7 @@ def remember(survivor: Survivor) -> None:
 def _before() -> None:
     _lock.acquire()
     # Everyone else holds at most one of these at a time, so any order will do.
-    for ref in tuple(_survivors):
+    for ref in _survivors.copy():
         survivor = ref()
         if survivor is not None:
             survivor.lock.acquire()

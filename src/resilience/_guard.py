@@ -163,6 +163,8 @@ class Guard:
             name=self.entry.name,
             source=token,
         )
+        if token.plan.nested:
+            scope.strand = _alarm.strand()
         try:
             scope.enter()
         except BaseException:

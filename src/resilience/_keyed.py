@@ -85,7 +85,7 @@ class Keyed:
 
     def _make_room(self) -> bool:
         """Let the key go that was longest not asked for, is idle, and nobody else holds."""
-        for name in tuple(self._commands):
+        for name in self._commands.copy():
             if not self._commands[name].idle:
                 continue
             held = weakref.ref(self._commands.pop(name))

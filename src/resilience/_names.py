@@ -19,7 +19,7 @@ def check_name(name: object) -> None:
     Raises:
         ConfigurationError: It is no text, empty, too long, or has characters that break a line.
     """
-    if isinstance(name, str) and 0 < len(name) <= LONGEST and name.isprintable():
+    if isinstance(name, str) and 0 < len(name) <= LONGEST and str.isprintable(name):
         return
     raise ConfigurationError(
         f"name must be 1 to {LONGEST:,} printable characters, not {show(name)}"

@@ -36,6 +36,8 @@ class Plan:
     """Whether durations are counted."""
     bare: bool
     """Whether the duration of a call does not matter, nor what it returned."""
+    nested: bool
+    """Whether a call inside this one could wait for the slot that this one holds."""
     scoped: bool
     """Whether each call needs a scope: it has a deadline, or inner calls must know of its slot."""
 
@@ -79,6 +81,7 @@ def make_plan(
         lease=0 if length is None else length,
         histogram=histogram,
         bare=not histogram and not judges_results and limit is None,
+        nested=nested,
         scoped=limit is not None or nested,
     )
 

@@ -211,7 +211,7 @@ class Registry:
             return self._entries.pop(name, None) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(tuple(self._entries))
+        return iter(self._entries.copy())
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -221,12 +221,12 @@ class Registry:
 
     def snapshot(self) -> dict[str, Snapshot]:
         """Return the snapshots of all names, each taken at an instant of its own."""
-        return {name: entry.snapshot() for name, entry in tuple(self._entries.items())}
+        return {name: entry.snapshot() for name, entry in self._entries.copy().items()}
 
     def _make_room(self, newest: Entry) -> None:
         if self._max_size is None or len(self._entries) <= self._max_size:
             return
-        for name in tuple(self._entries):
+        for name in self._entries.copy():
             if len(self._entries) <= self._max_size:
                 return
             self._let_go(name, newest)

@@ -130,6 +130,7 @@ class Circuit:
     __slots__ = (
         "_entered",
         "_failed_trials",
+        "_latest",
         "_override",
         "_spent",
         "_successes",
@@ -168,6 +169,7 @@ class Circuit:
         self._successes = 0
         self._failed_trials = 0
         self._entered = now
+        self._latest = now
         self._spent: dict[State, int] = {}
 
     # -- admission
@@ -341,8 +343,10 @@ class Circuit:
     ) -> None:
         old, new = self.state, TRANSITIONS[self.state, event]
         last = Transition(old, new, event, reason, now)
+        # Time that was shown as spent in a state stays so, though this step read the clock before.
+        left = max(now, self._latest)
         transitions = {**self.transitions, (old, new): self.transitions.get((old, new), 0) + 1}
-        spent = {**self._spent, old: self._spent.get(old, 0) + max(0, now - self._entered)}
+        spent = {**self._spent, old: self._spent.get(old, 0) + max(0, left - self._entered)}
         if self._trials:
             self._count_trials("released", len(self._trials))
         generation = self.generation + 1
@@ -355,7 +359,7 @@ class Circuit:
             self._successes, self._failed_trials,
         ) = (
             new, generation, journal, passing, retry_at, last,
-            last_error, transitions, spent, now, (),
+            last_error, transitions, spent, left, (),
             0, failed_trials,
         )  # fmt: skip
 
@@ -385,8 +389,9 @@ class Circuit:
 
     def spent(self, now: int) -> dict[State, int]:
         """Nanoseconds spent in each state so far."""
+        self._latest = max(now, self._latest)
         spent = {state: self._spent.get(state, 0) for state in State}
-        spent[self.state] += max(0, now - self._entered)
+        spent[self.state] += max(0, self._latest - self._entered)
         return spent
 
     def forked(self, now: int) -> None:
@@ -396,7 +401,7 @@ class Circuit:
         self.trials = {}
         self.transitions = {}
         self._spent = {}
-        self._entered = now
+        self._entered = self._latest = now
         self.generation += 1
         self.oldest = self.generation
         self.journal = Journal(self.generation)

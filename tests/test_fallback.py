@@ -209,7 +209,7 @@ def test_an_async_function_has_handlers_of_both_colours(
         return type(error).__name__
 
     for guard in (
-        registry.command("db", fallback=[Broken(HandlerError()), broken, lambda e: answer(e)]),
+        registry.command("db", fallback=[Broken(HandlerError()), broken, answer]),
         fallback(Broken(HandlerError()), broken, answer),
     ):
         assert task.call(guard(fails)) == "CallError"
@@ -292,8 +292,9 @@ def test_a_handler_that_turns_out_to_return_an_awaitable_is_an_error(
     answered_by_either: Any,
 ) -> None:
     """
-    A lambda around a coroutine function, of a sync function: a `TypeError` that names `async def`,
-    the call's error as its cause, and no coroutine that was never awaited.
+    A lambda around a coroutine function, as handler of a sync function, is a `TypeError`.
+
+    It names `async def` and has the call's error as its cause; no coroutine was never awaited.
     """
     guarded = answered_by_either(lambda error: async_handler(error))(sync_function)  # noqa: PLW0108
     with pytest.raises(TypeError, match="async def") as caught:
@@ -527,9 +528,7 @@ def test_a_deadline_inside_is_answered(run: Runtime, answered: Any) -> None:
         (lambda error: False, False),
     ],
 )
-def test_a_fallback_alone_answers_what_it_handles(
-    run: Runtime, handle: Any, answers: bool
-) -> None:
+def test_a_fallback_alone_answers_what_it_handles(run: Runtime, handle: Any, answers: bool) -> None:
     """
     `handle=` says which errors are answered; the others leave as they are.
     """
@@ -675,8 +674,9 @@ def test_where_too_many_fallbacks_run_the_call_s_error_leaves(
     task: AsyncRuntime, registry: Registry
 ) -> None:
     """
-    With `fallback_max_concurrency=1` the second of two is refused: it counts as rejected, and its
-    caller gets the call's own error.
+    With `fallback_max_concurrency=1` the second of two is refused.
+
+    It counts as rejected, and its caller gets the call's own error.
     """
 
     async def handler(error: Exception) -> str:

@@ -125,22 +125,22 @@ def test_its_settings_are_read_in_milliseconds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "value", "named"),
     [
-        ("timeout", -5),
-        ("error_percent_threshold", 400),
-        ("max_concurrent_requests", -1),
-        ("timeout", True),
-        ("timeout", "1000"),
-        ("Timeout", 1000),
+        ("timeout", -5, "timeout"),
+        ("error_percent_threshold", 400, "error_percent"),
+        ("max_concurrent_requests", -1, "max_concurrent_requests"),
+        ("timeout", True, "timeout"),
+        ("timeout", "1000", "timeout"),
+        ("Timeout", 1000, "Timeout"),
     ],
 )
 @pytest.mark.promise("K1")
-def test_what_hystrix_would_swallow_is_refused(field: str, value: Any) -> None:
+def test_what_hystrix_would_swallow_is_refused(field: str, value: Any, named: str) -> None:
     """
-    −5 ms, 400 %, −1 and misspelt names are errors that name the field.
+    Negative times and numbers, 400 % and misspelt names are errors that name the field.
     """
-    with pytest.raises(ConfigurationError, match=r"timeout|error_percent|max_concurren|Timeout"):
+    with pytest.raises(ConfigurationError, match=named):
         Settings.from_hystrix({field: value})
 
 
@@ -159,9 +159,7 @@ def test_nineteen_failures_are_too_few(service: Service) -> None:
     ("good", "bad", "opens"), [(10, 10, True), (11, 10, False), (19, 1, False), (101, 99, False)]
 )
 @pytest.mark.promise("A5")
-def test_fifty_percent_of_errors_open(
-    service: Service, good: int, bad: int, opens: bool
-) -> None:
+def test_fifty_percent_of_errors_open(service: Service, good: int, bad: int, opens: bool) -> None:
     """
     50 % open, 49.5 % do not.
     """
@@ -298,7 +296,7 @@ def test_a_request_times_out_after_a_second(service: Service, run: Runtime) -> N
     service.fetch.body.takes = 1.5
     expected = "instead" if run.is_async else "user"
     if not run.is_async:
-        # A sync function that stays in its caller's thread is not cut off; late, it keeps its value.
+        # What stays in its caller's thread has a deadline only where one was given.
         service.command.configure(timeout=1.0)
     assert run.call(service.guarded) == expected
     assert service.command.snapshot().totals["timeout"] == 1
@@ -322,8 +320,9 @@ def test_ten_requests_really_run_at_once(
     task: AsyncRuntime, registry: Registry, settings: Settings
 ) -> None:
     """
-    Of thirty calls made together ten run, hang, and are cancelled at their timeout; again and again
-    ten at most really run, and the fallback answers for all.
+    Of thirty calls made together ten run, hang, and are cancelled at their timeout.
+
+    Again and again ten at most really run, and the fallback answers for all.
     """
     running = most = 0
 

@@ -93,6 +93,23 @@ def test_a_fallback_answers_while_forced_open(run: Runtime, registry: Registry) 
     assert [type(error) for error in answer.errors] == [CircuitOpenError]
 
 
+@pytest.mark.promise("A13", "C7")
+def test_forced_open_refuses_inside_a_trial_too(run: Runtime, scene: Scene) -> None:
+    """
+    Everyone is refused, also the call that would ride on the trial it is made in.
+    """
+    inner = scene.guard(answers)
+
+    async def outer() -> Ended:
+        scene.command.force_open()
+        return await ended(inner)
+
+    scene.await_trial()
+    end = scene.play(scene.guard(outer))
+    assert isinstance(end.error, CircuitOpenError)
+    assert end.error.retry_after is None
+
+
 @pytest.mark.promise("A13")
 def test_a_call_in_flight_counts_although_forced_open(run: Runtime, scene: Scene) -> None:
     """
@@ -246,9 +263,7 @@ def test_the_last_override_counts(
 
 @pytest.mark.parametrize("operation", list(OPERATIONS))
 @pytest.mark.promise("A13", "C1")
-def test_a_trial_in_flight_survives_an_override(
-    run: Runtime, scene: Scene, operation: str
-) -> None:
+def test_a_trial_in_flight_survives_an_override(run: Runtime, scene: Scene, operation: str) -> None:
     """
     Whatever an operator does meanwhile, the trial's own result closes the live circuit.
     """

@@ -292,7 +292,6 @@ def open_by(breaker: CircuitBreaker, retry_after: Any) -> float:
         (50, 50),
         (51, 50),
         (float("inf"), 50),
-        (10**400, 50),
     ],
     ids=str,
 )

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilience._core.circuit import Refusal
-    from resilience._core.slots import Waiter
     from resilience._entry import Entry
     from resilience._plan import Plan
 
@@ -47,13 +46,14 @@ class Admission:
             BulkheadFullError: No slot is to be had.
             DeadlineExceededError: The caller's time has run out.
         """
+        if self._entry.shadowed:
+            return self._shadow(plan)
         asked = self._ask()
         token = self._take()
         if token is None:
-            waiter = None if _alarm.in_event_loop() else self._queue()
-            if waiter is not None:
+            if self._may_wait() and not _alarm.in_event_loop():
                 try:
-                    token = wait_for_slot(self._slots, waiter, self._until(asked, plan))
+                    token = wait_for_slot(self._slots, self._until(asked, plan))
                 except BaseException as error:
                     self._interrupted(error)
                     raise
@@ -62,13 +62,14 @@ class Admission:
 
     async def aacquire(self, plan: Plan) -> Token:
         """Be admitted, off the closed path; a task waits for a slot if it may."""
+        if self._entry.shadowed:
+            return self._shadow(plan)
         asked = self._ask()
         token = self._take()
         if token is None:
-            waiter = self._queue()
-            if waiter is not None:
+            if self._may_wait():
                 try:
-                    token = await await_slot(self._slots, waiter, self._until(asked, plan))
+                    token = await await_slot(self._slots, self._until(asked, plan))
                 except BaseException as error:
                     self._interrupted(error)
                     raise
@@ -93,9 +94,7 @@ class Admission:
         now = entry.clock()
         bound = binding(current.get())
         if bound is not None and bound.left <= 0:
-            if not entry.shadowed:
-                self._expire(bound, now)
-            entry.shadow(Outcome.EXPIRED)
+            self._expire(bound, now)
         if self._circuit:
             refusal = entry.ask(now)
             if refusal is not None:
@@ -105,14 +104,31 @@ class Admission:
     def _take(self) -> Token | None:
         if self._bulkhead is None:
             return Token(None, self._entry.lost)
-        token = self._bulkhead.take()
-        if token is None and self._entry.shadowed:
-            self._entry.shadow(Outcome.BULKHEAD_FULL)
-            return Token(None, self._entry.lost)
+        return self._bulkhead.take()
+
+    def _shadow(self, plan: Plan) -> Token:
+        """Take every decision and carry none out; the first refusal is the one that counts."""
+        entry = self._entry
+        now = entry.clock()
+        bound = binding(current.get())
+        token = self._take()
+        if bound is not None and bound.left <= 0:
+            reason = Outcome.EXPIRED
+        elif self._circuit and entry.refused_live(now):
+            reason = Outcome.SHORT_CIRCUITED
+        elif token is None:
+            reason = Outcome.BULKHEAD_FULL
+        else:
+            return self._admit(token, plan)
+        entry.shadow(reason)
+        if token is None:
+            token = Token(None, entry.lost)
+        token.owner = entry
+        token.generation = 0
         return token
 
-    def _queue(self) -> Waiter | None:
-        """Enter the waiting room, unless only this call's own callers could free a slot."""
+    def _may_wait(self) -> bool:
+        """Whether there is a waiting room, and others than this call's own callers hold slots."""
         slots, here = self._slots.slots, _alarm.strand()
         mine = sum(
             isinstance(scope.source, Token) and scope.source.home is slots.free
@@ -120,9 +136,7 @@ class Admission:
             # What a child task waits for, its parent may free: it need not wait for the child.
             if scope.strand == here
         )
-        if slots.capacity is not None and mine >= slots.capacity:
-            return None
-        return self._slots.enqueue()
+        return slots.max_waiting > 0 and (slots.capacity is None or mine < slots.capacity)
 
     def _until(self, asked: int, plan: Plan) -> Callable[[], int | None]:
         """Return what tells how long the wait may still last."""
@@ -155,6 +169,7 @@ class Admission:
         """Let the circuit admit the call, now that it has a slot."""
         if not self._circuit:
             token.owner = self._entry
+            token.generation = 0
             return token
         now = self._entry.clock()
         refusal = self._entry.admit(token, plan.lease, now)

@@ -13,6 +13,7 @@ Neither library is imported: one that runs a task here is in `sys.modules`.
 
 from __future__ import annotations
 
+import math
 import sys
 import weakref
 from threading import get_ident
@@ -45,6 +46,19 @@ class AsyncioAlarm:
         self._before: int = task.cancelling()
         self._timer = timer
         timer.add(self)
+
+    def reset(self, left: int | None) -> None:
+        """Set it anew, for another time or none."""
+        self._timer.remove(self)
+        if left is not None:
+            loop = self._timer.loop
+            self.due = loop.time() + left / NANOS
+            self._timer = _Timer(loop, shared=False)
+            self._timer.add(self)
+
+    def soon(self, do: Callable[[], None]) -> None:
+        """Have something done where its task runs; called from any thread."""
+        self._timer.loop.call_soon_threadsafe(do)
 
     def ring(self) -> None:
         """Cancel the task."""
@@ -127,12 +141,22 @@ def _forget(key: tuple[int, int], dead: weakref.ref[_Timer]) -> None:
 class TrioAlarm:
     """A cancel scope of trio's."""
 
-    __slots__ = ("_scope", "task")
+    __slots__ = ("_scope", "_trio", "soon", "task")
 
     def __init__(self, trio: Any, task: Any, delay: float) -> None:
         self.task = task
+        self._trio = trio
+        self.soon: Callable[[Callable[[], None]], None] = (
+            trio.lowlevel.current_trio_token().run_sync_soon
+        )
         self._scope = trio.CancelScope(deadline=trio.current_time() + delay)
         self._scope.__enter__()
+
+    def reset(self, left: int | None) -> None:
+        """Set it anew, for another time or none."""
+        self._scope.deadline = (
+            math.inf if left is None else self._trio.current_time() + left / NANOS
+        )
 
     @property
     def rang(self) -> bool:

@@ -54,7 +54,7 @@ class Blocks:
 
     def _push(self, guard: Guard, token: Token) -> None:
         if token.scope is not None:
-            token.scope.enforce()
+            guard.enforce(token)
         block = _Block(guard, token)
         self._open[id(block)] = block
         # What was left elsewhere is still in the tuple of the context it was entered in.

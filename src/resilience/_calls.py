@@ -115,7 +115,7 @@ def coroutine_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
         try:
             token = quick_enter() or await aenter()
             if token.scope is not None:
-                token.scope.enforce(shared=True)
+                guard.enforce(token)
             result = await fn(*args, **kwargs)
         except BaseException as error:
             failure = fail(token, error)
@@ -151,7 +151,7 @@ def _awaited(guard: Guard, token: Token, rest: _Rest) -> Any:
 async def _await(guard: Guard, token: Token, rest: _Rest) -> Any:
     try:
         guard.open_scope(token)
-        token.scope.enforce(shared=True)
+        guard.enforce(token)
         result = await rest.awaitable
     except BaseException as error:
         failure = guard.fail(token, error)

@@ -94,7 +94,9 @@ class Command(Shell):
         )
         self._fallbacks_given = Fallbacks(entry, handlers) if handlers else None
         self._workers: Workers | None = None
-        slots = entry if bulkhead is None else bulkhead.entry
+        if bulkhead is not None and bulkhead.entry is not entry:
+            entry.pool = bulkhead.entry
+        slots = entry if entry.pool is None else entry.pool
         given = self._given
 
         def plan(*, enforced: bool) -> Plan:

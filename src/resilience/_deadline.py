@@ -13,6 +13,7 @@ Deadlines: a moment after which work is of no use, ambient as in Go's `context`.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import math
 from contextvars import ContextVar
@@ -51,6 +52,7 @@ class _Stage(enum.Enum):
     OVER = enum.auto()
 
 
+_NOBODY: Final[list[Deadline]] = []  # shared, never changed
 _BINDS: Final = (_Stage.RUNNING, _Stage.OVER)
 
 
@@ -72,6 +74,7 @@ class Deadline:
     __slots__ = (
         "_alarm",
         "_bound",
+        "_carriers",
         "_clock",
         "_ends",
         "_length",
@@ -102,6 +105,7 @@ class Deadline:
         self._stage = _Stage.NEW
         self._alarm: _alarm.Alarm | None = None
         self._bound: Deadline | None = None
+        self._carriers: list[Deadline] = _NOBODY
         self._reset: Reset[Deadline | None] | None = None
         self.name = name
         self.source = source
@@ -209,6 +213,23 @@ class Deadline:
         elif bound is not None and not bound._guards(_alarm.current_task()):
             self._bound = bound
             self._alarm = _alarm.set_alarm(bound.left)
+            bound._carriers = [*bound._carriers, self]
+
+    def _let_go(self) -> None:
+        """Tell those who enforce this scope in other tasks that it was left in time."""
+        carriers, self._carriers = self._carriers, _NOBODY
+        for carrier in carriers:
+            alarm = carrier._alarm
+            if alarm is not None:
+                with contextlib.suppress(RuntimeError):  # its loop was closed
+                    alarm.soon(carrier._go_by_another)
+
+    def _go_by_another(self) -> None:
+        """Enforce the scope that binds now, in place of one that was left."""
+        alarm, bound = self._alarm, binding(self)
+        if alarm is not None and self.running and not alarm.rang:
+            self._bound = bound
+            alarm.reset(None if bound is None else bound.left)
 
     def _guards(self, task: object) -> bool:
         return self._alarm is not None and self._alarm.task is task
@@ -218,8 +239,13 @@ class Deadline:
         self._restore()
         in_time = self._ends is None or self.left > 0
         self._stage = _Stage.LEFT if in_time else _Stage.OVER
+        if self._carriers and in_time:
+            self._let_go()
         if self._alarm is None:
             return False
+        bound = self._bound
+        if bound is not None and bound is not self:
+            bound._carriers = [each for each in bound._carriers if each is not self]
         return self._alarm.disarm(error)
 
     def _restore(self) -> None:

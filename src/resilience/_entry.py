@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["Entry"]
 
 _NOBODY: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+VOID: Final = -1
+"""The generation of an admission that was lost and has been counted."""
+
 FORCED_OPEN: Final = Refusal(State.OPEN, None)
 
 
@@ -55,6 +58,7 @@ class Entry:
         "lock",
         "lost",
         "name",
+        "pool",
         "random",
         "slots",
         "tally",
@@ -82,6 +86,8 @@ class Entry:
         self.tally = Tally(bounds)
         self.lost: list[Token] = []
         self.slots = Slots(self.settings.max_concurrency, self.settings.max_waiting, self.lost)
+        self.pool: Entry | None = None
+        """Whose slots the commands of this name use, where not its own."""
         self.fallback_slots: Slots | None = None
         self.abandoned: weakref.WeakSet[Any] = _NOBODY
         _fork.remember(self)
@@ -219,6 +225,11 @@ class Entry:
         with self.lock:
             self.tally.count(Outcome.CANCELLED)
 
+    def refused_live(self, now: int) -> bool:
+        """Whether the live circuit would refuse a call, whatever lies over it."""
+        with self.lock:
+            return self.circuit.ask(now) is not None
+
     def shadow(self, outcome: Outcome) -> None:
         """Count a refusal that was not carried out."""
         with self.lock:
@@ -241,10 +252,10 @@ class Entry:
         with self.lock:
             return self.slots.take()
 
-    def enqueue(self) -> Waiter | None:
-        """Enter the waiting room; `None`: it is full."""
+    def enqueue(self, waiter: Waiter) -> bool:
+        """Enter the waiting room; false: it is full."""
         with self.lock:
-            return self.slots.enqueue()
+            return self.slots.enqueue(waiter)
 
     def assign(self) -> None:
         """Serve those who wait with what is idle, and wake them."""
@@ -265,21 +276,27 @@ class Entry:
     def _reclaim(self) -> None:
         """Settle what was dropped unsettled. The lock must be held."""
         while self.lost:
-            token = self.lost.pop()
-            token.lost = None
+            token = self.lost[0]  # taken off last: an interrupt in between repeats it
             self.slots.reclaim(token)
-            token.home = None
-            if token.owner not in (None, self):
+            owner, token.owner = token.owner, None
+            if owner not in (None, self):
                 # It held our slot for a command of another name, whose lock must not be taken
                 # under this one: it is settled when that one next looks.
-                token.owner.lost.append(token)
-                continue
-            if token.trial is not None:
-                self.circuit.give_back(token.trial)
-            journal = token.journal
-            generation = token.generation if journal is None else journal.generation
-            if generation == 0 or generation >= self.circuit.oldest:
-                self.tally.count(Outcome.CANCELLED)
+                owner.lost.append(token)
+            elif token.lost is not None:  # not settled after all
+                token.lost = None
+                self._drop(token)
+            del self.lost[0]
+
+    def _drop(self, token: Token) -> None:
+        journal, generation = token.journal, token.generation
+        token.journal, token.generation = None, VOID
+        if journal is not None:
+            generation = journal.generation
+        if token.trial is not None:
+            self.circuit.give_back(token.trial)
+        if generation == 0 or generation >= self.circuit.oldest:
+            self.tally.count(Outcome.CANCELLED)
 
     def abandon(self, job: object) -> None:
         """Remember work that runs on with nobody waiting for it, for as long as it lives."""
@@ -345,8 +362,8 @@ class Entry:
             journal, trial = token.journal, token.trial
             generation = token.generation if journal is None else journal.generation
             token.trial = token.owner = token.journal = None
-            if 0 < generation < circuit.oldest:
-                return  # admitted before a fork
+            if generation and generation < circuit.oldest:
+                return  # admitted before a fork, or counted when it was lost
             tally.count(verdict.outcome, duration)
             if slow:
                 tally.slow += 1

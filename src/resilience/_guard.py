@@ -171,6 +171,11 @@ class Guard:
             scope.leave()
             raise
 
+    def enforce(self, token: Token) -> None:
+        """Cut the running task off in time, on behalf of the scope of this call."""
+        if not self.entry.shadowed:
+            token.scope.enforce(shared=True)
+
     def finish(self, token: Token, result: object) -> None:
         """Settle a call that returned; a predicate's error leaves from here."""
         if token.scope is not None:

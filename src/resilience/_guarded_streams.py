@@ -85,7 +85,7 @@ class _Stream:
     async def arun(self, step: Fn, sent: Any) -> Any:
         token = self._resume()
         if token.scope is not None:
-            token.scope.enforce(shared=True)
+            self._guard.enforce(token)
         item = await step(sent)
         self._paused(token)
         return item

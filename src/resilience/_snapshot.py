@@ -69,8 +69,10 @@ class Snapshot:
         generation: Raised by one with each transition.
         window: The statistics the circuit decides by.
         totals: Calls by outcome, since the beginning.
-        in_flight: Slots held, by abandoned calls too.
+        in_flight: Slots held, by abandoned calls too. Of a bulkhead that several names share, all
+            that are held.
         waiting: Callers waiting for a slot.
+        max_concurrency: How many slots there are; `None`: no limit.
         abandoned: Threads still running calls that nobody waits for any more.
         trials_running: Trial calls not yet settled.
         latency: A histogram for each outcome of executed calls that occurred.
@@ -98,6 +100,7 @@ class Snapshot:
     totals: Mapping[Outcome, int]
     in_flight: int
     waiting: int
+    max_concurrency: int | None
     abandoned: int
     trials_running: int
     latency: Mapping[Outcome, Latency]
@@ -120,6 +123,7 @@ def take(entry: Entry, now: int) -> Snapshot:
     circuit, tally, window = entry.circuit, entry.tally, entry.circuit.window
     window.advance(now)
     calls, failures = window.calls, window.errors
+    slots = (entry if entry.pool is None else entry.pool).slots
     refusal = entry.refusal(now)
     wait = None if refusal is None else refusal.retry_after
     bounds = entry.settings.latency_buckets
@@ -135,8 +139,9 @@ def take(entry: Entry, now: int) -> Snapshot:
             error_percent=100 * failures / calls if calls else 0.0,
         ),
         totals=MappingProxyType(dict(tally.counts)),
-        in_flight=entry.slots.in_flight,
-        waiting=len(entry.slots.waiters),
+        in_flight=slots.in_flight,
+        waiting=len(slots.waiters),
+        max_concurrency=slots.capacity,
         abandoned=len(entry.abandoned),
         trials_running=circuit.trials_running,
         latency=MappingProxyType(
@@ -223,7 +228,7 @@ def _window(snapshot: Snapshot) -> str:
 
 
 def _slots(snapshot: Snapshot) -> str:
-    limit = snapshot.settings.max_concurrency
+    limit = snapshot.max_concurrency
     if limit is None:
         return f"{snapshot.in_flight} calls are in flight, without a limit."
     full = ": it is full and refuses more" if snapshot.in_flight >= limit else ""

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import anyio.lowlevel
 
+from resilience._core.slots import Waiter
 from resilience._units import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resilience._core.slots import Token, Waiter
+    from resilience._core.slots import Token
     from resilience._entry import Entry
 
 __all__ = ["await_slot", "wait_for_slot"]
@@ -28,8 +29,9 @@ LOOK: Final = 1.0
 """Seconds after which a waiter looks for lost slots."""
 
 
-def wait_for_slot(entry: Entry, waiter: Waiter, left: Callable[[], int | None]) -> Token | None:
+def wait_for_slot(entry: Entry, left: Callable[[], int | None]) -> Token | None:
     """Wait in a thread for at most `left()` nanoseconds; `None`: no slot came in time."""
+    waiter = Waiter()
     gate = allocate_lock()
     gate.acquire()
 
@@ -39,6 +41,8 @@ def wait_for_slot(entry: Entry, waiter: Waiter, left: Callable[[], int | None]) 
 
     waiter.wake = wake
     try:
+        if not entry.enqueue(waiter):
+            return None
         entry.assign()
         while waiter.token is None and (pause := _pause(left())) > 0:
             if not gate.acquire(timeout=pause):
@@ -49,11 +53,14 @@ def wait_for_slot(entry: Entry, waiter: Waiter, left: Callable[[], int | None]) 
         entry.leave(waiter)
 
 
-async def await_slot(entry: Entry, waiter: Waiter, left: Callable[[], int | None]) -> Token | None:
+async def await_slot(entry: Entry, left: Callable[[], int | None]) -> Token | None:
     """Wait in a task for at most `left()` nanoseconds; `None`: no slot came in time."""
+    waiter = Waiter()
     event = anyio.Event()
     waiter.wake = _waker(event)
     try:
+        if not entry.enqueue(waiter):
+            return None
         entry.assign()
         while waiter.token is None and (pause := _pause(left())) > 0:
             with anyio.move_on_after(pause):

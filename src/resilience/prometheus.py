@@ -147,7 +147,7 @@ def _settings(snapshot: Snapshot) -> Iterable[Series]:
 
 
 def _limit(snapshot: Snapshot) -> float:
-    limit = snapshot.settings.max_concurrency
+    limit = snapshot.max_concurrency
     return inf if limit is None else limit
 
 

@@ -36,11 +36,13 @@ def rules(**changes: Any) -> Rules:
 
 
 def fail(circuit: Circuit, *, at: int = 0, times: int = 1, error: str = "OSError") -> None:
+    """Record failures of calls that were admitted now."""
     for _ in range(times):
         circuit.record(circuit.generation, None, at, error=error)
 
 
 def succeed(circuit: Circuit, *, at: int = 0, times: int = 1, slow: bool = False) -> None:
+    """Record successes of calls that were admitted now."""
     for _ in range(times):
         circuit.record(circuit.generation, None, at, error=None, slow=slow)
 
@@ -756,7 +758,18 @@ def test_time_in_each_state_adds_up() -> None:
     end(circuit, trying(circuit, at=8), at=11)
     assert circuit.spent(20) == {State.CLOSED: 9, State.OPEN: 8, State.HALF_OPEN: 3}
     assert sum(circuit.spent(1000).values()) == 1000
-    assert circuit.spent(10)[State.CLOSED] == 0, "a clock that stepped back takes nothing off"
+
+
+@pytest.mark.promise("J2")
+def test_time_that_was_shown_is_not_taken_back() -> None:
+    """
+    A transition at an earlier time than somebody has looked at ends the state at that look.
+    """
+    circuit = Circuit(rules(), 0)
+    assert circuit.spent(50)[State.CLOSED] == 50
+    fail(circuit, at=40, times=2)
+    assert circuit.spent(45) == {State.CLOSED: 50, State.OPEN: 0, State.HALF_OPEN: 0}
+    assert circuit.spent(60) == {State.CLOSED: 50, State.OPEN: 10, State.HALF_OPEN: 0}
 
 
 @pytest.mark.promise("C3")

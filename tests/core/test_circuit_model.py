@@ -85,6 +85,7 @@ class CircuitMachine(RuleBasedStateMachine):
         self.circuit = Circuit(rules, now)
         self.model = CircuitModel(rules, now)
         self.calls: list[Call] = []
+        self.spent: dict[State, int] = {}
 
     @contextmanager
     def step(self, kind: str) -> Iterator[None]:
@@ -213,7 +214,11 @@ class CircuitMachine(RuleBasedStateMachine):
         self.read(self.circuit.journal)
         with self.step("look"):
             self.circuit.window.advance(self.now)
+            spent = self.circuit.spent(self.now)
         self.model.window.show(self.now)
+        assert spent == self.model.spent(self.now)
+        assert all(spent[state] >= self.spent.get(state, 0) for state in State)
+        self.spent = spent
 
     @rule(what=st.none() | st.sampled_from(["reset", "fork", *Override]) | rules)
     def an_operator_acts(self, what: str | Rules | None) -> None:
@@ -229,6 +234,7 @@ class CircuitMachine(RuleBasedStateMachine):
             assert self.circuit.window.calls == 0
         elif what == "fork":
             self.circuit.forked(self.now)
+            self.spent = {}
             self.model.forked(self.now)
             assert self.circuit.oldest == self.circuit.generation
         else:
@@ -254,8 +260,6 @@ class CircuitMachine(RuleBasedStateMachine):
         assert {held: held.expires for held in circuit._trials} == model.leases
         assert circuit.trials_running == len(model.leases)
         assert circuit.transitions == {edge: model.moves.count(edge) for edge in set(model.moves)}
-        spent = circuit.spent(self.now)
-        assert spent == {state: model.spent(state, self.now) for state in State}
 
 
 @pytest.mark.promise(

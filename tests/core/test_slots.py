@@ -4,16 +4,6 @@ import gc
 from collections.abc import Callable
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 
 from resilience._core.slots import Slots, Token, Waiter
 from tests.support.interrupt import interrupted
@@ -21,6 +11,7 @@ from tests.support.whole import check_slots
 
 
 def slots(capacity: int | None, max_waiting: int = 0) -> Slots:
+    """Make slots whose lost tokens are found on `lost`."""
     return Slots(capacity, max_waiting, [])
 
 
@@ -55,6 +46,13 @@ def tidy(slots: Slots) -> None:
     slots.assign()
 
 
+class Snatched(list[Token]):
+    """Looks as if something lay in it, until one reaches for it."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
 # -- examples
 
 
@@ -87,16 +85,8 @@ def test_an_idle_token_is_grabbed_without_making_one() -> None:
 
 def test_a_token_that_is_snatched_away_is_not_there() -> None:
     """
-    If another thread takes the last idle token in between, `grab` comes back without, and `take`
-    makes another one if it may.
+    Another thread may take the last idle token first: `grab` finds none, `take` makes a new one.
     """
-
-    class Snatched(list[Token]):
-        """Looks as if something lay in it, until one takes it."""
-
-        def __bool__(self) -> bool:
-            return True
-
     room = slots(1)
     room.free = Snatched()
     assert room.grab() is None
@@ -108,11 +98,6 @@ def test_a_capacity_that_shrinks_while_a_token_is_snatched_away_is_survived() ->
     """
     Idle tokens that another thread takes at that very moment are not there to be struck off.
     """
-
-    class Snatched(list[Token]):
-        def __bool__(self) -> bool:
-            return True
-
     room = slots(2)
     tokens = taken(room, 2)
     room.free = Snatched()
@@ -387,9 +372,10 @@ def waited_for() -> Slots:
     """One slot taken, one idle, and two waiters who do not know of it yet."""
     room = slots(2, max_waiting=2)
     held, back = taken(room, 2)
-    held.owner = held  # runs on until it is collected
     room.enqueue()
-    room.enqueue()
+    last = room.enqueue()
+    assert last is not None
+    last.wake = held  # and so runs on for as long as that one waits
     room.put(back)
     return room
 
@@ -419,7 +405,6 @@ def test_an_interrupt_loses_no_slot(
         room.resize(3, 2)
         while room.waiters:
             room.leave(room.waiters[0])
-        gc.collect()
         tidy(room)
         assert (room.in_flight, room.issued) == (0, len(room.free))
         tokens = taken(room, 3)

@@ -15,6 +15,7 @@ TEN_YEARS = 10 * 365 * 24 * 3600 * NANOS
 
 
 def sums(window: RollingWindow) -> tuple[int, int, int]:
+    """Return calls, errors and slow calls."""
     return window.calls, window.errors, window.slow
 
 
@@ -140,7 +141,7 @@ def test_the_cost_of_moving_on_does_not_depend_on_the_gap() -> None:
 @pytest.mark.parametrize("back", [1, 9, 10, 35, TEN_YEARS])
 def test_a_clock_that_steps_back_brings_nothing_back(back: int) -> None:
     """
-    What left the window stays away, and a call at an earlier time counts once, in the newest bucket.
+    What left the window stays away; a call at an earlier time counts once, in the newest bucket.
     """
     window = filled(width=10, size=3, at=0)
     window.advance(40)
@@ -233,6 +234,7 @@ def test_a_cleared_window_is_like_a_new_one(now: int) -> None:
 
 
 def contents(window: RollingWindow) -> list[object]:
+    """Return everything that a window holds."""
     return [getattr(window, name) for name in RollingWindow.__slots__]
 
 

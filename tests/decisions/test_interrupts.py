@@ -7,6 +7,7 @@ import gc
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -24,7 +25,7 @@ class Interrupt(BaseException):
 
 @pytest.fixture
 def loop() -> Iterator[AsyncioRuntime]:
-    """asyncio alone."""
+    """Give asyncio alone."""
     runtime = AsyncioRuntime()
     yield runtime
     runtime.close()
@@ -111,7 +112,7 @@ def test_an_outer_scope_of_trio_in_the_tick_of_the_deadline_wins() -> None:
     scene = Scene(run, Registry(clock=run.clock), timeout=2.0)
 
     async def scenario() -> bool:
-        guarded = scene.guard(lambda: trio.sleep(10))
+        guarded = scene.guard(lambda: run.sleep(10))
         with trio.move_on_after(2.0) as scope:
             await guarded()
         return scope.cancelled_caught
@@ -182,10 +183,8 @@ def test_cancelling_again_during_clean_up_skips_nothing(scene: Scene) -> None:
 
     async def does() -> None:
         for _ in range(3):
-            try:
+            with suppress(asyncio.CancelledError):
                 await asyncio.sleep(10)
-            except asyncio.CancelledError:
-                pass
         await asyncio.sleep(10)
 
     async def scenario() -> Ended:
@@ -383,6 +382,31 @@ def test_a_trial_whose_coroutine_was_dropped_is_given_back(scene: Scene) -> None
     assert scene.command.state is State.CLOSED
 
 
+@pytest.mark.promise("C1", "C4", "C5", "D2")
+def test_a_coroutine_dropped_in_a_cycle_gives_its_slot_back_once(loop: AsyncioRuntime) -> None:
+    """
+    A call that only a collection can find gives back one slot and counts one outcome.
+    """
+    scene = Scene(loop, Registry(clock=loop.clock))
+
+    @scene.command
+    async def fetch(cycle: list[Any]) -> None:
+        await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        for _ in range(3):
+            cycle: list[Any] = []
+            cycle.append(fetch(cycle))
+            cycle[0].send(None)
+            del cycle
+            gc.collect()
+            assert scene.snapshot.in_flight == 0
+
+    scene.calls += 3
+    scene.play(scenario)
+    assert scene.total("cancelled") == 3
+
+
 @pytest.mark.promise("C4")
 def test_a_permit_that_was_dropped_gives_its_trial_back(clock: FakeClock) -> None:
     """
@@ -447,8 +471,10 @@ def test_a_slot_stays_held_until_the_abandoned_thread_ends(
     clock: FakeClock, registry: Registry, interrupt: Any, kind: type[BaseException]
 ) -> None:
     """
-    A caller interrupted while its worker runs on counts as cancelled and gets away at once. The
-    slot stays held, counted abandoned, until the thread really ends; what it raises then is lost.
+    A caller interrupted while its worker runs on counts as cancelled and gets away at once.
+
+    The slot stays held, counted abandoned, until the thread really ends; what it raises then is
+    lost.
     """
     interrupt.error = kind("by the test")
     answer = Answer()
@@ -538,8 +564,9 @@ class Hung:
 @pytest.mark.promise("C1", "G1")
 def test_a_caller_gets_away_from_a_hung_thread_on_time() -> None:
     """
-    The caller of a thread that hangs gets `DeadlineExceededError` at its timeout; the slot stays
-    held, counted abandoned, until the thread ends, and what it returns then is lost.
+    The caller of a thread that hangs gets `DeadlineExceededError` at its timeout.
+
+    The slot stays held, counted abandoned, until the thread ends, and what it returns then is lost.
     """
     hung = Hung()
     command = Registry().command("db", timeout=0.02, max_concurrency=1, max_waiting=1, max_wait=10)
@@ -608,8 +635,9 @@ def test_a_caller_s_deadline_cuts_off_a_hung_thread(
     timeout: float | None, outcome: str, failures: int
 ) -> None:
     """
-    A thread that runs when its caller's deadline ends is left behind; that counts as a timeout
-    after a fair share of its own, and as expired before. No fallback is called.
+    A thread that runs when its caller's deadline ends is left behind, and no fallback is called.
+
+    That counts as a timeout after a fair share of its own, and as expired before.
     """
     hung = Hung()
     answer = Answer()
@@ -644,8 +672,7 @@ def test_a_result_that_is_late_on_our_clock_is_kept(clock: FakeClock, registry: 
 
 def test_an_error_that_is_late_on_our_clock_is_kept(clock: FakeClock, registry: Registry) -> None:
     """
-    A thread that raises after its deadline before its caller has left: the error is its own, and a
-    fallback may answer.
+    A thread that raises late, before its caller has left: its own error, for a fallback to answer.
     """
     answer = Answer()
     command = registry.command("db", timeout=2.0, fallback=answer)

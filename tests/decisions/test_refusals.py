@@ -16,7 +16,16 @@ from resilience import (
     State,
 )
 from tests.support.runtime import Runtime
-from tests.support.scene import ERROR, NOTHING, SLEEP_WINDOW, Answer, Ended, Scene, cancelled_after, ended
+from tests.support.scene import (
+    ERROR,
+    NOTHING,
+    SLEEP_WINDOW,
+    Answer,
+    Ended,
+    Scene,
+    cancelled_after,
+    ended,
+)
 
 
 async def nothing() -> None:
@@ -44,8 +53,9 @@ def test_an_expired_caller_is_refused_at_once(
     run: Runtime, registry: Registry, timeout: float | None
 ) -> None:
     """
-    Where the caller's time had run out the function is not called, and no fallback either: it
-    counts as expired, shows in no window, and its error says that no time was spent.
+    Where the caller's time had run out the function is not called, and no fallback either.
+
+    It counts as expired, shows in no window, and its error says that no time was spent.
     """
     asked = Answer()
     scene = Scene(run, registry, fallback=asked, timeout=timeout)
@@ -85,8 +95,7 @@ def test_a_deadline_of_nothing_refuses_at_once(
 @pytest.mark.promise("E3", "A8")
 def test_an_expired_caller_consumes_no_trial(run: Runtime, registry: Registry) -> None:
     """
-    The first call after the sleep window, its caller out of time, leaves the circuit open and the
-    trial to the next.
+    A call after the sleep window whose caller is out of time leaves the trial to the next one.
     """
     scene = Scene(run, registry)
     scene.await_trial()
@@ -118,8 +127,10 @@ def test_an_expired_caller_comes_before_an_open_circuit(run: Runtime, registry: 
 
 def test_an_open_circuit_refuses(run: Runtime, registry: Registry) -> None:
     """
-    While it is open no call is made: each counts as short-circuited, shows in no window, and says
-    when to come again and what had gone wrong.
+    While it is open no call is made.
+
+    Each counts as short-circuited, shows in no window, and says when to come again and what had
+    gone wrong.
     """
     scene = Scene(run, registry)
     for _ in range(4):
@@ -175,8 +186,9 @@ def test_a_half_open_circuit_with_its_trials_taken_refuses(
     run: Runtime, registry: Registry
 ) -> None:
     """
-    While as many trials run as may, everyone else is refused until the first lease ends, and the
-    trial goes on as if nothing had been.
+    While as many trials run as may, everyone else is refused until the first lease ends.
+
+    The trial goes on as if nothing had been.
     """
     asked = Answer()
     scene = Scene(run, registry, fallback=asked)
@@ -222,8 +234,7 @@ def test_each_refusal_is_an_object_of_its_own(run: Runtime, registry: Registry) 
 @pytest.mark.promise("C1")
 def test_a_full_bulkhead_refuses(run: Runtime, registry: Registry) -> None:
     """
-    With its only slot taken it refuses: the call counts as bulkhead_full, shows in no window, and
-    its error tells the limit.
+    With its only slot taken it refuses: the call counts as bulkhead_full and is in no window.
     """
     scene = Scene(run, registry, max_concurrency=1)
     holder = scene.hold()
@@ -284,8 +295,9 @@ def test_rejections_that_count_open_the_circuit(run: Runtime, registry: Registry
 @pytest.mark.promise("A8")
 def test_a_full_bulkhead_consumes_no_trial(run: Runtime, registry: Registry, counted: bool) -> None:
     """
-    An attempt after the sleep window that the bulkhead refuses leaves the circuit open, and the
-    trial to the next; so it does where rejections count.
+    An attempt after the sleep window that the bulkhead refuses leaves the circuit open.
+
+    The trial is the next one's; so it is where rejections count.
     """
     scene = Scene(run, registry, count_rejections=counted, max_concurrency=1)
     scene.await_trial()
@@ -304,8 +316,7 @@ def test_a_full_bulkhead_consumes_no_trial(run: Runtime, registry: Registry, cou
 
 def test_a_full_bulkhead_leaves_a_running_trial_alone(run: Runtime, registry: Registry) -> None:
     """
-    While a trial holds the only slot another trial is refused by the bulkhead, and the first one
-    still closes.
+    While a trial holds the only slot another is refused by the bulkhead; the first still closes.
     """
     scene = Scene(run, registry, max_concurrency=1, half_open_calls=2, half_open_successes=1)
     scene.await_trial()
@@ -336,6 +347,8 @@ def test_an_open_circuit_comes_before_a_full_bulkhead(run: Runtime, registry: Re
 
 
 def holding_for(scene: Scene, seconds: float) -> Any:
+    """Return a function that holds its slot for a while."""
+
     async def does() -> str:
         await scene.spend(seconds)
         return "held"
@@ -359,8 +372,7 @@ async def together(scene: Scene, *calls: Callable[[], Awaitable[Any]]) -> list[E
 
 def test_a_waiter_is_asked_by_the_circuit_again(task: Any, registry: Registry) -> None:
     """
-    The call that frees the slot opens the circuit: who waited for it is short-circuited, and the
-    slot goes on.
+    The call that frees the slot opens the circuit: who waited for it is short-circuited.
     """
     scene = Scene(task, registry, max_concurrency=1, max_waiting=1, volume_threshold=1)
 
@@ -392,8 +404,9 @@ def test_a_wait_ends_in_bulkhead_full(task: Any, registry: Registry) -> None:
 @pytest.mark.promise("D4")
 def test_a_wait_ends_with_the_caller_s_deadline(task: Any, registry: Registry) -> None:
     """
-    Where the caller's deadline is the end of the wait, the caller gets that deadline's error, and
-    the call counts as expired: it was never started.
+    Where the caller's deadline is the end of the wait, the caller gets that deadline's error.
+
+    The call counts as expired: it was never started.
     """
     scene = Scene(task, registry, max_concurrency=1, max_waiting=1, max_wait=60.0)
     first, second = scene.guard(holding_for(scene, 5)), scene.guard(nothing)

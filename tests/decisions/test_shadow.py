@@ -235,8 +235,7 @@ def test_a_shadowed_timeout_on_a_thread_leaves_nobody_behind(
 
 def test_a_shadowed_call_is_not_cut_off_in_another_task(registry_of_loop: Any) -> None:
     """
-    A task that carries its caller's deadline is cut off by each command in it, not by a shadowed
-    one.
+    A task that carries its caller's deadline is not cut off by a shadowed command.
     """
     loop, registry = registry_of_loop
     scene = shadowed(loop, registry)

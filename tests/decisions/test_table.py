@@ -27,7 +27,16 @@ from resilience import (
     deadline,
 )
 from tests.support.runtime import FakeClock, Runtime
-from tests.support.scene import ERROR, NOTHING, SUCCESS, Answer, Ended, Scene, cancelled_after, ended
+from tests.support.scene import (
+    ERROR,
+    NOTHING,
+    SUCCESS,
+    Answer,
+    Ended,
+    Scene,
+    cancelled_after,
+    ended,
+)
 
 ALL = ("sync", "asyncio", "trio")
 TASKS = ("asyncio", "trio")
@@ -47,6 +56,7 @@ class PredicateError(Exception):
 
 
 async def plainly(_: Scene, call: Call) -> Ended:
+    """Call."""
     return await ended(call)
 
 
@@ -64,6 +74,7 @@ def within(seconds: float) -> Any:
 
 
 async def cancelled(scene: Scene, call: Call) -> Ended:
+    """Call, and be cancelled from outside after a second."""
     return await cancelled_after(scene.run, 1, call)
 
 
@@ -81,6 +92,8 @@ async def under_a_timeout_of_its_own(_: Scene, call: Call) -> Ended:
 
 
 def returns(value: Any, *, takes: float = 0, blocks: float = 0) -> Any:
+    """Return a function that takes its time and returns."""
+
     async def does(scene: Scene) -> Any:
         if takes:
             await scene.spend(takes)
@@ -91,6 +104,8 @@ def returns(value: Any, *, takes: float = 0, blocks: float = 0) -> Any:
 
 
 def raises(error: Callable[[], BaseException], *, takes: float = 0, blocks: float = 0) -> Any:
+    """Return a function that takes its time and raises."""
+
     async def does(scene: Scene) -> Any:
         if takes:
             await scene.spend(takes)
@@ -101,35 +116,43 @@ def raises(error: Callable[[], BaseException], *, takes: float = 0, blocks: floa
 
 
 async def overruns_a_deadline_of_its_own(scene: Scene) -> None:
+    """Take longer than a deadline of one's own."""
     with scene.within(0.1):
         await scene.spend(1)
 
 
 async def overruns_asyncio_timeout(_: Scene) -> None:
+    """Take longer than asyncio allows."""
     async with asyncio.timeout(0.1):
         await asyncio.sleep(1)
 
 
 async def overruns_asyncio_wait_for(_: Scene) -> None:
+    """Take longer than asyncio allows."""
     await asyncio.wait_for(asyncio.sleep(1), 0.1)
 
 
 async def overruns_fail_after(scene: Scene) -> None:
+    """Take longer than anyio allows."""
     with anyio.fail_after(0.1):
         await scene.spend(1)
 
 
 async def overruns_trio_fail_after(scene: Scene) -> None:
+    """Take longer than trio allows."""
     with trio.fail_after(0.1):
         await scene.spend(1)
 
 
 async def overruns_another_command(scene: Scene) -> None:
+    """Take longer than the timeout of another command."""
     other = Scene(scene.run, Registry(clock=scene.run.clock), timeout=0.1)
     await other.guard(returns_after_a_second(other))()
 
 
 def returns_after_a_second(scene: Scene) -> Any:
+    """Return a function that takes a second."""
+
     async def does() -> None:
         await scene.spend(1)
 
@@ -137,17 +160,20 @@ def returns_after_a_second(scene: Scene) -> Any:
 
 
 async def is_refused_by_another_circuit(scene: Scene) -> None:
+    """Call another command, which refuses."""
     other = Scene(scene.run, Registry(clock=scene.run.clock))
     other.command.force_open()
     await other.guard(returns_after_a_second(other))()
 
 
 async def is_refused_by_another_bulkhead(scene: Scene) -> None:
+    """Call another command, which refuses."""
     other = Scene(scene.run, Registry(clock=scene.run.clock), max_concurrency=0)
     await other.guard(returns_after_a_second(other))()
 
 
 async def cleans_up_with_an_error(scene: Scene) -> None:
+    """Take long, and fail while being cut off."""
     try:
         await scene.spend(5)
     finally:
@@ -155,6 +181,7 @@ async def cleans_up_with_an_error(scene: Scene) -> None:
 
 
 async def swallows_the_cancellation(scene: Scene) -> str:
+    """Take long, and return a value when cut off."""
     try:
         await scene.spend(5)
     except asyncio.CancelledError:
@@ -163,31 +190,37 @@ async def swallows_the_cancellation(scene: Scene) -> str:
 
 
 async def fails_in_a_task_group(scene: Scene) -> None:
+    """Fail in a child task."""
     async with anyio.create_task_group() as group:
         group.start_soon(scene.spend, 5)
         group.start_soon(raises_later, scene, ConnectionError)
 
 
 async def raises_later(scene: Scene, kind: type[Exception]) -> None:
+    """Take a moment and raise."""
     await scene.spend(0.1)
     raise kind
 
 
 async def is_cut_off_in_a_task_group(scene: Scene) -> None:
+    """Take long, in a child task too."""
     async with anyio.create_task_group() as group:
         group.start_soon(scene.spend, 5)
         await scene.spend(5)
 
 
 def group(*errors: BaseException) -> Callable[[], BaseException]:
+    """Return what makes a group of errors."""
     return lambda: BaseExceptionGroup("several", errors)
 
 
 def breaks(_: object) -> bool:
+    """Raise, as a predicate."""
     raise PredicateError
 
 
 def interrupts(_: object) -> bool:
+    """Raise no `Exception`, as a predicate."""
     raise Interrupt
 
 
@@ -230,6 +263,7 @@ ANSWERED = ("success", SUCCESS, "success", False)
 
 
 def case(name: str, does: Any, row: tuple[str, tuple[int, int], str, bool], **more: Any) -> Case:
+    """Make a case by its row."""
     return Case(name, does, *row, **more)
 
 
@@ -640,6 +674,7 @@ CASES = [
 
 
 def in_each_runtime(cases: list[Case]) -> Any:
+    """Play each case in each of its runtimes."""
     return pytest.mark.parametrize(
         ("case", "run"),
         [
@@ -657,11 +692,13 @@ def in_each_runtime(cases: list[Case]) -> Any:
 
 
 def play(scene: Scene, case: Case) -> Ended:
+    """Play a case."""
     guarded = scene.guard(lambda: case.does(scene))
     return scene.play(lambda: case.call(scene, guarded))
 
 
 def assert_reached(scene: Scene, case: Case, end: Ended) -> None:
+    """Check what reached the caller."""
     if case.reaches == "value":
         assert end.error is None
         assert end.value is scene.gave
@@ -677,8 +714,9 @@ def test_a_call_counts_one_outcome_and_moves_the_window(
     run: Runtime, registry: Registry, case: Case
 ) -> None:
     """
-    A call counts the outcome of its row, shows in the window as its row says, and gives its caller
-    what the function gave.
+    A call counts the outcome of its row, and shows in the window as its row says.
+
+    Its caller gets what the function gave.
     """
     scene = Scene(run, registry, **case.options)
     before = scene.snapshot
@@ -744,8 +782,9 @@ def test_a_fallback_answers_or_not(run: Runtime, registry: Registry, case: Case)
 @in_each_runtime([each for each in CASES if each.options.get("slow_call_duration") is None])
 def test_a_call_is_slow_whatever_its_outcome(run: Runtime, registry: Registry, case: Case) -> None:
     """
-    A call of `slow_call_duration` or more counts as slow as well, in every row; a trial that is
-    slow never closes the circuit.
+    A call of `slow_call_duration` or more counts as slow as well, in every row.
+
+    A trial that is slow never closes the circuit.
     """
     options = case.options | {"slow_call_duration": 100.0}
     scene = Scene(run, registry, **options)
@@ -876,6 +915,8 @@ def test_a_deadline_scope_of_the_caller_that_was_left_is_foreign(
 
 
 def raises_it(error: BaseException) -> Any:
+    """Return a function that raises this very error."""
+
     async def does() -> None:
         raise error
 

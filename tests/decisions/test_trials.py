@@ -1,4 +1,4 @@
-"""Across all rows: slow calls, results that come too late for their generation, riding on a trial."""
+"""Across all rows: slow calls, results of an earlier generation, riding on a trial."""
 
 from __future__ import annotations
 
@@ -275,9 +275,7 @@ def test_a_rotation_of_the_window_makes_nothing_stale(run: Runtime, registry: Re
     assert scene.snapshot.window.calls == 1
 
 
-@pytest.mark.parametrize(
-    ("error", "state"), [(None, State.CLOSED), (ConnectionError, State.OPEN)]
-)
+@pytest.mark.parametrize(("error", "state"), [(None, State.CLOSED), (ConnectionError, State.OPEN)])
 @pytest.mark.promise("A10", "C8")
 def test_a_trial_slower_than_its_lease_still_counts(
     run: Runtime, registry: Registry, error: type[Exception] | None, state: State
@@ -501,7 +499,7 @@ def test_a_ride_still_needs_a_slot(run: Runtime, registry: Registry) -> None:
 # -- what a result leaves behind
 
 
-class Failed(Exception):
+class ProbeError(Exception):
     """An error that can be seen to go."""
 
 
@@ -514,16 +512,16 @@ def test_nothing_of_a_failed_call_is_kept(clock: FakeClock, registry: Registry) 
 
     @command
     def fetch() -> None:
-        raise Failed("refused")
+        raise ProbeError("refused")
 
-    def call() -> weakref.ref[Failed]:
+    def call() -> weakref.ref[ProbeError]:
         try:
             fetch()
-        except Failed as error:
+        except ProbeError as error:
             return weakref.ref(error)
         raise AssertionError
 
     kept = call()
     gc.collect()
     assert kept() is None
-    assert command.snapshot().last_error == "Failed: refused"
+    assert command.snapshot().last_error == "ProbeError: refused"

@@ -28,8 +28,9 @@ def test_a_block_is_left_in_another_context_than_it_was_entered_in(
     registry: Registry, clock: FakeClock, kind: str
 ) -> None:
     """
-    Frameworks run set-up and tear-down of a request-scoped dependency in contexts of their own: the
-    block is found again, and judged.
+    Frameworks run set-up and tear-down of a request-scoped dependency in contexts of their own.
+
+    The block is found again, and judged.
 
     Defect 23, seen in interlock: it raised IndexError.
     """
@@ -70,8 +71,9 @@ def test_blocks_that_cannot_be_told_apart_are_given_back(
     registry: Registry, clock: FakeClock, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    Of three blocks open at once, each left where it was not entered, nobody can say which is which:
-    none raises, none is judged wrongly, and nothing stays taken.
+    Of three blocks open at once, each left where it was not entered, nobody can say which is which.
+
+    None raises, none is judged wrongly, and nothing stays taken.
 
     Defect 23.
     """
@@ -94,8 +96,9 @@ def test_nested_blocks_of_one_object_are_left_in_order(
     registry: Registry, clock: FakeClock, kind: str
 ) -> None:
     """
-    Blocks of one object within one another, in contexts that were copied from one another, each
-    end as themselves.
+    Blocks of one object within one another each end as themselves.
+
+    Even in contexts that were copied from one another.
 
     Defect 23.
     """
@@ -117,8 +120,9 @@ def test_nested_blocks_of_one_object_are_left_in_order(
 @any_kind
 def test_a_permit_is_left_anywhere(task: AsyncRuntime, registry: Registry, kind: str) -> None:
     """
-    `with guard.acquire():` keeps its admission in the permit: entered in one task and left in
-    another, many at once, each is judged by its own end.
+    `with guard.acquire():` keeps its admission in the permit.
+
+    Entered in one task and left in another, many at once, each is judged by its own end.
 
     Defect 23.
     """

@@ -29,8 +29,9 @@ def test_a_cancelled_trial_neither_closes_nor_opens(
     task: AsyncRuntime, registry: Registry, kind: type
 ) -> None:
     """
-    The caller of a trial is cancelled: the circuit stays half-open in the same generation, and the
-    trial goes to the next caller.
+    The caller of a trial is cancelled.
+
+    The circuit stays half-open in the same generation, and the trial goes to the next caller.
 
     Defect 14, seen in hyx, circuitbreaker and, by reading, Polly, where it closed; in purgatory and
     resilience4j, where it opened again.
@@ -89,8 +90,9 @@ def test_a_trial_whose_coroutine_is_closed_is_given_back(
     task: AsyncRuntime, registry: Registry, kind: type, steps: int
 ) -> None:
     """
-    A coroutine that is closed in the middle of its trial holds it no longer; one that is closed
-    before it began never did.
+    A coroutine that is closed in the middle of its trial holds it no longer.
+
+    One that is closed before it began never did.
 
     Defect 14.
     """
@@ -164,9 +166,7 @@ def test_a_cancelled_call_gives_its_slot_back(
 
 @pytest.mark.promise("C6", "D2", "D6")
 @pytest.mark.parametrize("which", [0, 1], ids=["bulkhead", "command"])
-def test_a_cancelled_wait_costs_no_slot(
-    task: AsyncRuntime, registry: Registry, which: int
-) -> None:
+def test_a_cancelled_wait_costs_no_slot(task: AsyncRuntime, registry: Registry, which: int) -> None:
     """
     Callers are cancelled in the waiting room: they leave it, and those behind them are served.
 
@@ -205,8 +205,10 @@ def test_a_slot_handed_to_a_cancelled_waiter_goes_on_to_the_next(
     task: AsyncRuntime, registry: Registry, which: int, order: tuple[str, ...]
 ) -> None:
     """
-    A slot is freed and the first waiter is cancelled, in either order, in one tick of the loop or
-    in two: the slot ends with the second waiter or with nobody, never with the first.
+    A slot is freed and the first waiter is cancelled, in either order.
+
+    In one tick of the loop or in two: the slot ends with the second waiter or with nobody, never
+    with the first.
 
     Defect 27, seen in aioresilience.
     """

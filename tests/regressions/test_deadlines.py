@@ -37,8 +37,9 @@ def test_a_deadline_that_has_run_out_says_nothing_about_the_dependency(
     run: Runtime, registry: Registry, kind: type, seconds: float
 ) -> None:
     """
-    Fifty callers come with no time left: none of them reaches the dependency, and the circuit has
-    no opinion about that.
+    Fifty callers come with no time left.
+
+    None of them reaches the dependency, and the circuit has no opinion about that.
 
     Defect 29, seen in nopanic: they opened it, without a single call.
     """
@@ -62,8 +63,9 @@ def test_a_deadline_that_has_run_out_uses_no_trial_up(
     run: Runtime, registry: Registry, kind: type
 ) -> None:
     """
-    After the sleep window callers without time come first: the trial is there for the next one who
-    has some.
+    After the sleep window callers without time come first.
+
+    The trial is there for the next one who has some.
 
     Defect 29.
     """
@@ -104,8 +106,9 @@ def test_a_dependency_that_hangs_longer_than_its_callers_wait_trips(
     run: Runtime, registry: Registry, kind: type, fields: dict[str, float]
 ) -> None:
     """
-    Callers have half a second, the command would allow a whole one, and the dependency hangs: being
-    cut off after a fair share of the time counts as a timeout, so 20 calls open the circuit.
+    Callers have half a second, the command would allow a whole one, and the dependency hangs.
+
+    Being cut off after a fair share of the time counts as a timeout, so 20 calls open the circuit.
 
     Defect 34, seen in hystrix-go and interlock: it stayed closed, whatever hung.
     """
@@ -125,8 +128,9 @@ def test_a_caller_in_a_hurry_says_nothing_about_the_dependency(
     run: Runtime, registry: Registry, kind: type
 ) -> None:
     """
-    The other side of it: who gives the dependency less than its fair share has learnt nothing, and
-    a trial cut off so early goes to the next caller.
+    Who gives the dependency less than its fair share has learnt nothing about it.
+
+    And a trial cut off so early goes to the next caller.
 
     Defect 34.
     """
@@ -153,7 +157,9 @@ def test_a_trial_that_hangs_longer_than_its_caller_waits_has_failed(
 
     Defect 34.
     """
-    guard = Command("db", Settings(timeout=1), registry=registry, volume_threshold=1, sleep_window=5)
+    guard = Command(
+        "db", Settings(timeout=1), registry=registry, volume_threshold=1, sleep_window=5
+    )
     guard.acquire().fail()
     run.advance(5)
     guarded = deadline(0.5, clock=run.clock)(guard(hanging(run, 60)))
@@ -170,8 +176,9 @@ def test_a_background_task_outlives_the_deadline_of_the_request_that_started_it(
     task: AsyncRuntime, registry: Registry
 ) -> None:
     """
-    A request ends in time and leaves a task behind that carries its context. Long after the
-    request's time the task's calls are made, by every guard there is.
+    A request ends in time and leaves a task behind that carries its context.
+
+    Long after the request's time the task's calls are made, by every guard there is.
 
     Defect 38: the task was refused for ever.
     """
@@ -207,8 +214,9 @@ def test_a_background_task_outlives_the_command_that_started_it(
     task: AsyncRuntime, registry: Registry
 ) -> None:
     """
-    The same for the timeout of a command, and for the trial that it was: a task it left behind is
-    no part of it any more.
+    The same for the timeout of a command, and for the trial that it was.
+
+    A task it left behind is no part of it any more.
 
     Defect 38.
     """
@@ -241,8 +249,9 @@ def test_a_context_copied_in_a_finished_request_is_free_of_its_deadline(
     run: Runtime, registry: Registry
 ) -> None:
     """
-    Job queues and thread pools copy contexts: one that was copied under a deadline which was left
-    in time does not refuse.
+    Job queues and thread pools copy contexts.
+
+    One that was copied under a deadline which was left in time does not refuse.
 
     Defect 38.
     """

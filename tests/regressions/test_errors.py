@@ -43,8 +43,9 @@ def test_a_timeout_error_of_the_function_is_a_failure_like_any_other(
     run: Runtime, registry: Registry
 ) -> None:
     """
-    A socket's or a client's own `TimeoutError` leaves as the object it is and counts as a failure,
-    not as our timeout.
+    A socket's or a client's own `TimeoutError` leaves as the object it is.
+
+    It counts as a failure, not as our timeout.
 
     Defect 19, seen in hyx, pyresilience, aioresilience and interlock.
     """
@@ -100,8 +101,9 @@ def test_a_timeout_around_the_call_is_not_taken_for_ours(
     task: AsyncRuntime, registry: Registry, which: int
 ) -> None:
     """
-    The caller limits the call by other means: it gets the error of those, and to us the call was
-    cancelled.
+    The caller limits the call by other means.
+
+    It gets the error of those, and to us the call was cancelled.
 
     Defect 19.
     """
@@ -170,8 +172,10 @@ def test_each_refusal_is_an_object_of_its_own(
     run: Runtime, registry: Registry, kind: type, refusal: str
 ) -> None:
     """
-    No two refusals are the same object, and the last one's traceback is no longer than the first
-    one's, nor is the chain of errors behind it.
+    No two refusals are the same object.
+
+    The last one's traceback is no longer than the first one's, nor is the chain of errors behind
+    it.
 
     Defect 20, seen in purgatory: one object was raised again and again, and its traceback grew to
     23 MB.
@@ -247,8 +251,9 @@ def test_what_a_failed_call_was_given_is_let_go(
     run: Runtime, registry: Registry, kind: type
 ) -> None:
     """
-    The failure that opened the circuit is remembered as a text: neither its frames nor the call's
-    arguments live on, though the circuit is open and says why.
+    The failure that opened the circuit is remembered as a text.
+
+    Neither its frames nor the call's arguments live on, though the circuit is open and says why.
 
     Defect 21, seen in circuitbreaker and interlock.
     """
@@ -306,13 +311,14 @@ def test_what_a_failed_call_on_a_thread_was_given_is_let_go(
 @pytest.mark.promise("A17")
 def test_a_long_message_is_cut(registry: Registry, clock: FakeClock) -> None:
     """
-    Of an error with a message of a megabyte 200 characters are kept, and of one that cannot even be
-    shown its type.
+    Of an error with a message of a megabyte 200 characters are kept.
+
+    And of one that cannot even be shown its type.
 
     Defect 21.
     """
 
-    class Mute(Exception):
+    class MuteError(Exception):
         def __str__(self) -> str:
             raise RuntimeError
 
@@ -320,8 +326,8 @@ def test_a_long_message_is_cut(registry: Registry, clock: FakeClock) -> None:
     breaker.acquire().fail(ConnectionError("x" * 1_000_000))
     assert len(breaker.snapshot().last_error) == 200
     breaker.reset()
-    breaker.acquire().fail(Mute())
-    assert breaker.snapshot().last_error.endswith("Mute")
+    breaker.acquire().fail(MuteError())
+    assert breaker.snapshot().last_error.endswith("MuteError")
 
 
 # -- 32
@@ -347,8 +353,10 @@ def raised_errors(registry: Registry, clock: FakeClock) -> list[Exception]:
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_errors_can_be_pickled(registry: Registry, clock: FakeClock, protocol: int) -> None:
     """
-    What a worker process raises arrives whole in its parent: kind, text and facts, though not the
-    deadline, which belongs to a clock of the other process.
+    What a worker process raises arrives whole in its parent.
+
+    Its kind, its text and its facts; though not the deadline, which belongs to a clock of the other
+    process.
 
     Defect 32, seen in circuitbreaker: unpickling its error raised another one.
     """
@@ -384,10 +392,11 @@ def test_the_error_percentage_is_told_from_the_first_call_on(
     run: Runtime, registry: Registry, kind: type
 ) -> None:
     """
-    Below `volume_threshold` the circuit does not act on the percentage, which is one all the same:
-    between 0 and 100, and 0 of an empty window.
+    Below `volume_threshold` the circuit does not act on the percentage, which is one all the same.
 
-    Defect 33, seen in resilience4j: it reported −1.
+    It lies between 0 and 100, and is 0 of an empty window.
+
+    Defect 33, seen in resilience4j: it reported -1.
     """
     guard = kind("db", registry=registry, volume_threshold=100)
     fn = run.body(raises=ConnectionError)

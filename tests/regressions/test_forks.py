@@ -268,8 +268,9 @@ def play(script: str) -> None:
 @pytest.mark.promise("I5")
 def test_a_child_forked_under_load_can_use_every_object() -> None:
     """
-    Four threads call through everything there is while the process forks, twelve times over: each
-    child uses all of it and ends in good order.
+    Four threads call through everything there is while the process forks, twelve times over.
+
+    Each child uses all of it and ends in good order.
 
     Defect 25, seen in pybreaker, nopanic, interlock and pyresilience: children hung on a lock that
     some thread of the parent had held.
@@ -280,8 +281,9 @@ def test_a_child_forked_under_load_can_use_every_object() -> None:
 @pytest.mark.promise("I5")
 def test_a_child_can_use_what_a_thread_was_in_the_middle_of() -> None:
     """
-    The fork comes when another thread stands before a line of the library, each line in turn,
-    whatever lock it holds there: the child uses the same objects.
+    The fork comes when another thread stands before a line of the library, one after the other.
+
+    Whatever lock that thread holds there: the child uses the same objects.
 
     Defect 25.
     """
@@ -291,8 +293,9 @@ def test_a_child_can_use_what_a_thread_was_in_the_middle_of() -> None:
 @pytest.mark.promise("C3", "I5")
 def test_a_child_inherits_no_claims_of_its_parents_threads() -> None:
     """
-    Calls and trials under way in the parent are not under way in the child, and a permit from
-    before the fork settles nothing there. State stays, totals begin at zero.
+    Calls and trials under way in the parent are not under way in the child.
+
+    A permit from before the fork settles nothing there. State stays, totals begin at zero.
 
     Defect 25.
     """

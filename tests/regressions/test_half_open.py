@@ -33,8 +33,10 @@ def test_a_hung_trial_blocks_the_next_one_no_longer_than_its_lease(
     run: Runtime, registry: Registry, kind: type, end: object
 ) -> None:
     """
-    A trial that never returns holds the half-open circuit for one lease; then another trial is
-    admitted and closes it, and whatever the hung one does in the end moves nothing.
+    A trial that never returns holds the half-open circuit for one lease.
+
+    Then another trial is admitted and closes it, and whatever the hung one does in the end moves
+    nothing.
 
     Defect 12, seen in resilience4j, failsafe-go, gobreaker, opossum, interlock, nopanic and, by
     reading, Polly: a hung trial was the last call ever.
@@ -151,8 +153,9 @@ def test_a_predicate_that_raises_gives_its_trial_back(
     raises: type[Exception] | None,
 ) -> None:
     """
-    The predicate's error is the caller's, with the call's own behind it; the call is ignored, the
-    trial is free, and the next one closes.
+    The predicate's error is the caller's, with the call's own behind it.
+
+    The call is ignored, the trial is free, and the next one closes.
 
     Defect 13, seen in nopanic, interlock and, by reading, Polly: the trial was never given back.
     """
@@ -182,8 +185,9 @@ def test_of_a_hundred_tasks_as_many_pass_as_there_are_trials(
     task: AsyncRuntime, registry: Registry, kind: type, trials: int
 ) -> None:
     """
-    A hundred tasks find a circuit half-open: `half_open_calls` of them get through, the others are
-    told when to come again.
+    A hundred tasks find a circuit half-open.
+
+    `half_open_calls` of them get through, the others are told when to come again.
 
     Defect 15, seen in circuitbreaker, aiobreaker, purgatory, hyx and pyresilience: all passed.
     """
@@ -259,14 +263,13 @@ def test_a_stale_release_makes_no_room_for_another_trial(
     run: Runtime, registry: Registry, kind: type
 ) -> None:
     """
-    Permits of an earlier half-open time, and permits settled before, free nothing now: with two
-    trials under way everyone else is refused.
+    Permits of an earlier half-open time, and permits settled before, free nothing now.
+
+    With two trials under way everyone else is refused.
 
     Defect 16, seen in resilience4j: seven trials ran instead of two.
     """
-    guard = kind(
-        "db", registry=registry, volume_threshold=1, sleep_window=5, half_open_calls=2
-    )
+    guard = kind("db", registry=registry, volume_threshold=1, sleep_window=5, half_open_calls=2)
     guarded = guard(run.body())
     closed = [guard.acquire() for _ in range(3)]
     guard.acquire().fail()
@@ -293,7 +296,9 @@ def test_a_stale_release_makes_no_room_for_another_trial(
 
 @pytest.mark.promise("A16")
 @any_guard
-@pytest.mark.parametrize(("takes", "state"), [(2, State.OPEN), (1, State.OPEN), (0.9, State.CLOSED)])
+@pytest.mark.parametrize(
+    ("takes", "state"), [(2, State.OPEN), (1, State.OPEN), (0.9, State.CLOSED)]
+)
 def test_a_slow_success_does_not_close_a_circuit_that_opened_for_slowness(
     run: Runtime, registry: Registry, kind: type, takes: float, state: State
 ) -> None:
@@ -327,15 +332,14 @@ def test_a_slow_success_does_not_close_a_circuit_that_opened_for_slowness(
 
 
 @pytest.mark.promise("A10", "C8")
-@pytest.mark.parametrize(
-    ("raises", "state"), [(None, State.CLOSED), (ConnectionError, State.OPEN)]
-)
+@pytest.mark.parametrize(("raises", "state"), [(None, State.CLOSED), (ConnectionError, State.OPEN)])
 def test_a_trial_slower_than_its_lease_still_decides(
     run: Runtime, registry: Registry, raises: type[Exception] | None, state: State
 ) -> None:
     """
-    A trial returns long after its lease has ended, while the circuit is half-open yet: its result
-    counts, so a dependency that always takes that long gets out of half-open.
+    A trial returns long after its lease has ended, while the circuit is half-open yet.
+
+    Its result counts, so a dependency that always takes that long gets out of half-open.
 
     Defect 36: the result was dropped, and so was that of each trial after it.
     """
@@ -350,8 +354,9 @@ def test_a_trial_slower_than_its_lease_still_decides(
 @pytest.mark.promise("A10")
 def test_slow_trials_that_overlap_close_together(run: Runtime, registry: Registry) -> None:
     """
-    Each trial outlasts its lease and the next one starts beside it: as many successes as are asked
-    for close, in whatever order they come.
+    Each trial outlasts its lease and the next one starts beside it.
+
+    As many successes as are asked for close, in whatever order they come.
 
     Defect 36.
     """
@@ -379,8 +384,9 @@ def test_a_refusal_by_an_inner_guard_does_not_fail_the_outer_trial(
     run: Runtime, registry: Registry, kind: type, inner: str
 ) -> None:
     """
-    The outer trial finds an inner circuit open, or an inner bulkhead full: its dependency was not
-    asked, so nothing is known of it, and the next caller may try.
+    The outer trial finds an inner circuit open, or an inner bulkhead full.
+
+    Its dependency was not asked, so nothing is known of it, and the next caller may try.
 
     Defect 37: the refusal counted as the dependency's failure and opened the outer circuit again.
     """
@@ -422,12 +428,12 @@ def test_refusals_by_an_inner_guard_do_not_open_the_outer_circuit(
         "api",
         registry=registry,
         volume_threshold=2,
-        fallback=run.coloured(lambda error: type(error)),
+        fallback=run.coloured(lambda error: type(error).__name__),
     )
     inner = Command("db", registry=registry, volume_threshold=1)
     inner.force_open()
     guarded = outer(inner(run.body()))
-    assert {run.call(guarded) for _ in range(10)} == {CircuitOpenError}
+    assert {run.call(guarded) for _ in range(10)} == {"CircuitOpenError"}
     assert outer.state is State.CLOSED
     assert outer.snapshot().window.calls == 0
     assert outer.snapshot().totals[Outcome.IGNORED] == 10

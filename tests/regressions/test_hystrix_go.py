@@ -39,8 +39,9 @@ def test_a_late_success_leaves_an_open_circuit_as_it_is(
     run: Runtime, registry: Registry, kind: type
 ) -> None:
     """
-    A call from before the outage returns during the sleep window: its caller gets the value, and
-    the circuit stays open for exactly as long as before.
+    A call from before the outage returns during the sleep window.
+
+    Its caller gets the value, and the circuit stays open for exactly as long as before.
 
     Defect 1, seen in hystrix-go: that success closed the circuit.
     """
@@ -69,8 +70,9 @@ def test_a_late_result_decides_nothing_in_half_open(
     run: Runtime, registry: Registry, kind: type, raises: type[Exception] | None
 ) -> None:
     """
-    A result from before the outage comes while a trial is under way: neither does its success
-    close the circuit nor does its failure open it again.
+    A result from before the outage comes while a trial is under way.
+
+    Neither does its success close the circuit nor does its failure open it again.
 
     Defect 1, seen in hystrix-go.
     """
@@ -99,8 +101,9 @@ def test_calls_that_time_out_are_cancelled_and_never_more_than_the_limit_run(
     task: AsyncRuntime, registry: Registry
 ) -> None:
     """
-    Of 20 calls at once against a limit of 2, two run and are cut off by the timeout; wave after
-    wave, nothing runs on behind the bulkhead's back.
+    Of 20 calls at once against a limit of 2, two run and are cut off by the timeout.
+
+    Wave after wave, nothing runs on behind the bulkhead's back.
 
     Defect 2, seen in hystrix-go: timed out calls gave their slot back and ran on, 20 at a time.
     """
@@ -145,8 +148,10 @@ def test_calls_that_time_out_are_cancelled_and_never_more_than_the_limit_run(
 @pytest.mark.promise("D1")
 def test_a_thread_that_outlives_its_timeout_keeps_its_slot() -> None:
     """
-    A thread cannot be cut off: what it does after the timeout still counts against the limit, so
-    two of 20 calls are made and the rest are refused until a thread really ends.
+    A thread cannot be cut off.
+
+    What it does after the timeout still counts against the limit, so two of 20 calls are made and
+    the rest are refused until a thread really ends.
 
     Defect 2, seen in hystrix-go: 20 ran at once.
     """
@@ -186,8 +191,9 @@ def test_a_result_that_comes_after_the_deadline_needs_no_fallback(
     run: Runtime, registry: Registry
 ) -> None:
     """
-    A call that nobody cut off returns after its deadline: the value is the answer, the call is
-    recorded as a timeout, and the fallback stays out of it.
+    A call that nobody cut off returns after its deadline.
+
+    The value is the answer, the call is recorded as a timeout, and the fallback stays out of it.
 
     Defect 3, seen in hystrix-go: the timeout called the fallback although the call had succeeded.
     """
@@ -211,8 +217,9 @@ def test_a_result_wins_over_the_timeout_that_fires_meanwhile(
     task: AsyncRuntime, registry: Registry
 ) -> None:
     """
-    The timeout fires while the call is on its way out with a value: the value is the answer and
-    the only one.
+    The timeout fires while the call is on its way out with a value.
+
+    The value is the answer and the only one.
 
     Defect 3, seen in hystrix-go.
     """
@@ -223,7 +230,7 @@ def test_a_result_wins_over_the_timeout_that_fires_meanwhile(
     async def rescued() -> str:
         try:
             await task.sleep(3600)
-        except BaseException:  # noqa: BLE001 - finishes in spite of it
+        except BaseException:  # finishes in spite of it
             return "answer"
         return "never"
 
@@ -240,8 +247,10 @@ def test_a_result_wins_over_the_timeout_that_fires_meanwhile(
 @pytest.mark.promise("G1")
 def test_a_call_has_one_answer_when_result_and_timeout_race_on_a_thread() -> None:
     """
-    Whichever of worker and timeout comes first decides alone: the fallback ran exactly for the
-    calls that it answered, and these are the ones recorded as timeouts.
+    Whichever of worker and timeout comes first decides alone.
+
+    The fallback ran exactly for the calls that it answered, and these are the ones recorded as
+    timeouts.
 
     Defect 3, seen in hystrix-go.
     """
@@ -276,8 +285,9 @@ def test_a_call_has_one_answer_when_result_and_timeout_race_on_a_thread() -> Non
 @pytest.mark.promise("I2", "J2")
 def test_no_result_is_lost_under_load() -> None:
     """
-    Eight threads call, fail and are refused while the circuit opens and closes: the totals are
-    exactly what the callers saw.
+    Eight threads call, fail and are refused while the circuit opens and closes.
+
+    The totals are exactly what the callers saw.
 
     Defect 4, seen in hystrix-go: metrics went through a queue, and were dropped when it was full.
     """
@@ -334,8 +344,9 @@ def test_results_from_before_do_not_reopen_a_circuit_just_closed(
     run: Runtime, registry: Registry, kind: type
 ) -> None:
     """
-    Calls that began before the outage fail after the trial has closed the circuit: it stays
-    closed, with an empty window.
+    Calls that began before the outage fail after the trial has closed the circuit.
+
+    It stays closed, with an empty window.
 
     Defect 4, seen in hystrix-go: results still in the queue opened it again.
     """
@@ -412,8 +423,9 @@ def test_transitions_are_told_in_order_under_load() -> None:
 @pytest.mark.promise("I8")
 def test_names_start_no_threads_or_tasks_and_are_let_go(run: Runtime, registry: Registry) -> None:
     """
-    Two hundred names that were used once run nothing in the background, and leave the memory when
-    they are removed.
+    Two hundred names that were used once run nothing in the background.
+
+    And they leave the memory when they are removed.
 
     Defect 5, seen in hystrix-go: each name kept goroutines for ever.
     """
@@ -446,8 +458,9 @@ def test_names_start_no_threads_or_tasks_and_are_let_go(run: Runtime, registry: 
 @any_guard
 def test_no_reading_opens_a_circuit(clock: FakeClock, registry: Registry, kind: type) -> None:
     """
-    The successes leave the window, and what is left of it is all errors: no read makes anything of
-    that, only the recording of a call could.
+    The successes leave the window, and what is left of it is all errors.
+
+    No read makes anything of that, only the recording of a call could.
 
     Defect 6, seen in hystrix-go: asking whether the circuit was open opened it.
     """
@@ -478,8 +491,9 @@ def test_no_reading_opens_a_circuit(clock: FakeClock, registry: Registry, kind: 
 @any_guard
 def test_no_reading_starts_a_trial(clock: FakeClock, registry: Registry, kind: type) -> None:
     """
-    Once the sleep window is over the circuit is still open, however often one looks; the next
-    attempt moves it.
+    Once the sleep window is over the circuit is still open, however often one looks.
+
+    The next attempt moves it.
 
     Defect 6, seen in hystrix-go: reading used the single trial up.
     """
@@ -570,8 +584,10 @@ def test_the_time_of_day_is_nobodys_business(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.promise("C1")
 def test_a_full_bulkhead_does_not_use_the_trial_up(run: Runtime, registry: Registry) -> None:
     """
-    After the sleep window an attempt finds no slot: the circuit stays open with its trial to give,
-    and the next attempt that gets a slot is the trial.
+    After the sleep window an attempt finds no slot.
+
+    The circuit stays open with its trial to give, and the next attempt that gets a slot is the
+    trial.
 
     Defect 8, seen in hystrix-go: the trial was taken first and the slot refused after it.
     """
@@ -597,8 +613,9 @@ def test_a_full_bulkhead_takes_no_trial_of_a_half_open_circuit(
     run: Runtime, registry: Registry
 ) -> None:
     """
-    One of two trials holds the only slot; whoever is refused one leaves the other trial where it
-    was.
+    One of two trials holds the only slot.
+
+    Whoever is refused one leaves the other trial where it was.
 
     Defect 8, seen in hystrix-go.
     """
@@ -663,8 +680,9 @@ def test_a_cancellation_wrapped_in_a_group_is_no_failure(
     run: Runtime, registry: Registry, kind: type
 ) -> None:
     """
-    A group with a cancellation somewhere in it is a cancellation, whatever else it holds, and
-    leaves as the object it was.
+    A group with a cancellation somewhere in it is a cancellation, whatever else it holds.
+
+    It leaves as the object it was.
 
     Defect 9, seen in hystrix-go: a cancellation that was wrapped counted as a failure.
     """
@@ -721,8 +739,9 @@ def test_a_bulkhead_is_resized_while_it_is_in_use(registry: Registry, clock: Fak
 )
 def test_settings_out_of_range_are_refused(registry: Registry, field: str, value: float) -> None:
     """
-    A negative time, 400 % or −1 is an error that names field and value, wherever it is given; and
-    so is 0 where it makes no sense, instead of meaning the default.
+    A negative time, 400 % or -1 is an error that names field and value, wherever it is given.
+
+    And so is 0 where it makes no sense, instead of meaning the default.
 
     Defect 10, seen in hystrix-go: all of them were taken.
     """
@@ -775,8 +794,9 @@ def test_the_error_of_a_fallback_leads_back_to_the_calls_error(
     run: Runtime, registry: Registry
 ) -> None:
     """
-    When fallbacks fail too, the last one's error leaves with the call's own error as its cause,
-    traceback and all.
+    When fallbacks fail too, the last one's error leaves with the call's own as its cause.
+
+    Both have their tracebacks.
 
     Defect 11, seen in hystrix-go: both were put into one text, and neither could be got out again.
     """

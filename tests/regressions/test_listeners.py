@@ -23,8 +23,9 @@ def test_a_listener_that_raises_keeps_no_circuit_from_moving(
     run: Runtime, registry: Registry, kind: type, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    The call that opens the circuit raises its own error, the one that closes it returns its own
-    result, other listeners hear of both, and the log says what went wrong.
+    The call that opens the circuit raises its own error, the one that closes it gives its result.
+
+    Other listeners hear of both, and the log says what went wrong.
 
     Defect 18, seen in pybreaker and aiobreaker, where the circuit stayed closed, and in purgatory,
     where the listener's error took the place of the result.
@@ -68,10 +69,13 @@ def test_a_listener_that_raises_replaces_no_refusal_and_no_fallback(
 
 
 @pytest.mark.promise("H4")
-def test_an_interrupt_in_a_listener_finds_the_circuit_moved(registry: Registry, clock: object) -> None:
+def test_an_interrupt_in_a_listener_finds_the_circuit_moved(
+    registry: Registry, clock: object
+) -> None:
     """
-    What is no `Exception` passes through a listener, after the state is what it should be; later
-    events are told as before.
+    What is no `Exception` passes through a listener, after the state is what it should be.
+
+    Later events are told as before.
 
     Defect 18.
     """

@@ -87,8 +87,9 @@ def test_waiters_of_a_loop_that_ended_are_in_nobodys_way(
     registry: Registry, clock: FakeClock, runner: Callable[..., Any]
 ) -> None:
     """
-    A loop ends while a task waits for a slot: the next loop's callers are served as if it had never
-    been.
+    A loop ends while a task waits for a slot.
+
+    The next loop's callers are served as if it had never been.
 
     Defect 22.
     """

@@ -60,8 +60,9 @@ def test_a_setting_that_is_no_number_in_range_is_refused(
     registry: Registry, clock: FakeClock, field: str, bad: str
 ) -> None:
     """
-    NaN, infinity, −1, a bool and a text are refused for every setting and wherever one is given, by
-    an error that names it, and before anything has changed.
+    NaN, infinity, -1, a bool and a text are refused, for every setting and wherever it is given.
+
+    The error names the setting, and comes before anything has changed.
 
     Defect 31, seen in seven libraries.
     """
@@ -106,8 +107,9 @@ def test_a_bulkhead_that_is_given_no_number_is_refused(
 @pytest.mark.parametrize("bad", [bad for bad in NOT_NUMBERS if bad not in DEADLINES])
 def test_a_deadline_that_is_given_no_number_is_refused(bad: str) -> None:
     """
-    A deadline takes infinity, which is none, and what is over already; and nothing else that is no
-    time.
+    A deadline takes infinity, which is none, and what is over already.
+
+    It takes nothing else that is no time.
 
     Defect 31.
     """
@@ -130,7 +132,9 @@ def test_a_flag_is_true_or_false(value: Any) -> None:
 
 @pytest.mark.promise("K1")
 @pytest.mark.parametrize(
-    "bounds", [(math.nan,), (1, math.nan), (True,), ("5",), "5", (-1, 1), (1, 1), (2, 1), (), 5], ids=repr
+    "bounds",
+    [(math.nan,), (1, math.nan), (True,), ("5",), "5", (-1, 1), (1, 1), (2, 1), (), 5],
+    ids=repr,
 )
 def test_the_bounds_of_a_histogram_are_increasing_times(bounds: Any) -> None:
     """
@@ -148,8 +152,9 @@ def test_a_retry_after_that_is_no_time_is_refused(
     registry: Registry, clock: FakeClock, bad: str
 ) -> None:
     """
-    What a dependency asked for comes from outside: it is checked, and the permit stays to be
-    settled.
+    What a dependency asked for comes from outside.
+
+    It is checked, and the permit stays to be settled.
 
     Defect 31.
     """

@@ -145,8 +145,9 @@ def test_fallbacks_alone_run_at_the_same_time() -> None:
 @pytest.mark.promise("H2")
 def test_listeners_run_without_a_lock(registry: Registry, clock: FakeClock) -> None:
     """
-    While a listener takes its time over an event, another thread reads and calls through the same
-    object.
+    While a listener takes its time over an event, another thread uses the same object.
+
+    It reads, and calls, and is refused.
 
     Defect 17, seen in pybreaker.
     """
@@ -181,8 +182,9 @@ def test_a_call_on_a_worker_thread_sees_its_callers_context(
     registry: Registry, clock: FakeClock, fields: dict[str, Any]
 ) -> None:
     """
-    Context variables and the caller's deadline come along to the worker, and what a call sets
-    there stays there.
+    Context variables and the caller's deadline come along to the worker.
+
+    And what a call sets there stays there.
 
     Defect 28, seen in every library with sync timeouts but nopanic: they were lost.
     """
@@ -211,8 +213,9 @@ def test_a_call_on_a_worker_thread_sees_its_callers_context(
 @pytest.mark.promise("D2")
 def test_a_thread_that_timed_out_ends_in_peace() -> None:
     """
-    Nothing is thrown into a worker whose caller has left: it comes to its own end, and its command
-    has all its workers again.
+    Nothing is thrown into a worker whose caller has left.
+
+    It comes to its own end, and its command has all its workers again.
 
     Defect 28, seen in pyresilience: an exception injected into the thread killed the worker, and
     the pool starved.
@@ -226,7 +229,7 @@ def test_a_thread_that_timed_out_ends_in_peace() -> None:
         try:
             end.wait(30)
             results.append("ended")
-        except BaseException as error:  # noqa: BLE001 - what it must not see
+        except BaseException as error:  # what it must not see
             results.append(error)
         finally:
             ends.release()

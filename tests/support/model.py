@@ -72,7 +72,7 @@ class CircuitModel:
         self.last_error: str | None = None
         self.moves: list[tuple[str, str]] = []
         self.stays: list[tuple[str, int]] = []
-        self.entered = now
+        self.entered = self.seen = now
         self.leases: dict[Trial, int] = {}
         self.ended: list[str] = []
         self.successes = 0
@@ -169,10 +169,11 @@ class CircuitModel:
         for trial in list(self.leases):
             self._end(trial, "released")
         self.moves.append((self.state, new))
-        self.stays.append((self.state, max(0, now - self.entered)))
+        left = max(now, self.seen)
+        self.stays.append((self.state, max(0, left - self.entered)))
         self.state = new
         self.generation += 1
-        self.entered = now
+        self.entered = left
         self.retry_at = retry_at
         self.last_error = last_error
         self.successes = 0
@@ -202,10 +203,14 @@ class CircuitModel:
         self.moves = []
         self.stays = []
         self.successes = 0
-        self.entered = now
+        self.entered = self.seen = now
         self.generation += 1
 
-    def spent(self, state: str, now: int) -> int:
-        """Nanoseconds in a state."""
-        here = max(0, now - self.entered) if state == self.state else 0
-        return here + sum(length for stay, length in self.stays if stay == state)
+    def spent(self, now: int) -> dict[str, int]:
+        """Nanoseconds in each state; what was shown once is not taken back."""
+        self.seen = max(self.seen, now)
+        stays = [*self.stays, (self.state, max(0, self.seen - self.entered))]
+        return {
+            state: sum(length for stay, length in stays if stay == state)
+            for state in ("closed", "open", "half_open")
+        }

@@ -40,5 +40,5 @@ def check_circuit(circuit: Circuit) -> None:
 def check_slots(slots: Slots) -> None:
     """No idle slot is held twice, and whoever frees one is told while somebody waits for it."""
     assert len({id(token) for token in slots.free}) == len(slots.free)
-    assert 0 <= slots.in_flight
+    assert slots.in_flight >= 0
     assert slots.attention or not slots.waiters

@@ -194,19 +194,14 @@ class Circuit:
             why = "the sleep window is over"
             self._move(Event.ATTEMPTED, why, now, 0, self._failed_trials, self.last_error)
         else:
-            expired = [held for held in self._trials if held.expires <= now]
-            if expired:
-                self._count_trials("expired", len(expired))
-                self._trials = tuple(held for held in self._trials if held.expires > now)
+            self._end("expired", [held for held in self._trials if held.expires <= now])
         trial.expires = now + max(trial.timeout, self.rules.sleep_window)
         self._trials += (trial,)
         return True
 
     def give_back(self, trial: Trial) -> None:
         """End a trial without a verdict. A second time, or after its lease, it does nothing."""
-        if trial in self._trials:
-            self._count_trials("released", 1)
-            self._trials = tuple(held for held in self._trials if held is not trial)
+        self._end("released", [trial])
 
     # -- results
 
@@ -227,7 +222,7 @@ class Circuit:
         if journal.generation != self.generation:
             return written, 0
         window = self.window
-        if written and written[-1][0] < window.edge and not window.errors and not window.slow:
+        if written and max(written)[0] < window.edge and not window.errors and not window.slow:
             window.calls += len(written)  # nearly always: of one bucket, and nothing can move
             return written, len(written)
         for count, (now, _) in enumerate(written):
@@ -293,9 +288,8 @@ class Circuit:
         self, trial: Trial, now: int, error: str | None, *, slow: bool, draw: float, hold: int
     ) -> None:
         failed = error is not None or slow
-        if trial in self._trials:  # an expired one is counted as that already
-            self._count_trials("failure" if failed else "success", 1)
-            self._trials = tuple(held for held in self._trials if held is not trial)
+        # One whose lease ran out is counted as that already.
+        self._end("failure" if failed else "success", [trial])
         if failed:
             why = "a trial was slow" if error is None else "a trial failed"
             self._open(Event.RELAPSED, why, error, now, draw, hold)
@@ -347,8 +341,10 @@ class Circuit:
         left = max(now, self._latest)
         transitions = {**self.transitions, (old, new): self.transitions.get((old, new), 0) + 1}
         spent = {**self._spent, old: self._spent.get(old, 0) + max(0, left - self._entered)}
+        trials = self.trials
         if self._trials:
-            self._count_trials("released", len(self._trials))
+            released = trials.get("released", 0) + len(self._trials)
+            trials = {**trials, "released": released}
         generation = self.generation + 1
         journal = Journal(generation)
         # Closing has emptied the window, so whoever finds it closed passes.
@@ -356,11 +352,11 @@ class Circuit:
         (
             self.state, self.generation, self.journal, self.passing, self.retry_at, self.last,
             self.last_error, self.transitions, self._spent, self._entered, self._trials,
-            self._successes, self._failed_trials,
+            self._successes, self._failed_trials, self.trials,
         ) = (
             new, generation, journal, passing, retry_at, last,
             last_error, transitions, spent, left, (),
-            0, failed_trials,
+            0, failed_trials, trials,
         )  # fmt: skip
 
     # -- from outside
@@ -407,5 +403,9 @@ class Circuit:
         self.journal = Journal(self.generation)
         self.passing = self._passing(self._override)
 
-    def _count_trials(self, outcome: str, count: int) -> None:
-        self.trials[outcome] = self.trials.get(outcome, 0) + count
+    def _end(self, outcome: str, ended: list[Trial]) -> None:
+        """End those trials that hold a lease, and count how they did."""
+        kept = tuple(held for held in self._trials if held not in ended)
+        if len(kept) < len(self._trials):
+            count = self.trials.get(outcome, 0) + len(self._trials) - len(kept)
+            self.trials, self._trials = {**self.trials, outcome: count}, kept

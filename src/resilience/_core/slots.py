@@ -11,7 +11,8 @@ Rules:
   shrunk below what runs) is announced in `attention`, before it is looked after: `grab` then takes
   nothing, and whoever has laid a token back calls `assign`.
 - A token that dies while taken (its call was torn down by an interrupt before it could lay it
-  back) puts itself on `lost`; whoever finds the slots full calls `reclaim`.
+  back) puts itself on `lost`; whoever finds the slots full calls `reclaim`. A collection may run
+  its finalizer before that of the coroutine which lays it back, or after: both come to the same.
 - Waiters are served in the order they came, and no newcomer passes them. `assign` hands idle
   tokens over and returns whom to wake.
 - A waiter that leaves after it was served hands its token on.
@@ -44,6 +45,7 @@ class Token:
         "lost",
         "owner",
         "plan",
+        "pool",
         "scope",
         "started",
         "trial",
@@ -52,6 +54,7 @@ class Token:
     def __init__(self, home: list[Token] | None, lost: list[Token] | None) -> None:
         self.home = home
         self.lost = lost
+        self.pool: list[Token] | None = None
         self.generation = 0
         self.journal: Any = None
         self.started = 0
@@ -64,9 +67,17 @@ class Token:
 
     def __del__(self) -> None:
         # Runs wherever the last reference goes, in the middle of a step of ours if a collection
-        # falls there: one append to a list is all that is safe.
-        if self.lost is not None:
-            self.lost.append(self)
+        # falls there: changes to lists, one call each, are all that is safe.
+        lost, home = self.lost, self.home
+        if lost is None:
+            return
+        self.pool, self.home = home, None
+        if home is not None and self in home:
+            # A collection found it in a cycle, with a coroutine that has laid it back just now. It
+            # could not report itself a second time, so it is replaced, and counts for nothing.
+            home.remove(self)
+            self.lost = None
+        lost.append(self)
 
 
 class Waiter:
@@ -131,48 +142,48 @@ class Slots:
             pass
         if self.capacity is not None and self.issued >= self.capacity:
             return None
-        # The count first: an interrupt in between drops a token that then reports itself lost.
-        self.issued += 1
-        return Token(self.free, self.lost)
+        # From the moment it is counted, a token that is dropped says so.
+        token = Token(self.free, None)
+        self.issued, token.lost = self.issued + 1, self.lost
+        return token
 
-    def enqueue(self) -> Waiter | None:
-        """Enter the waiting room; `None`: it is full. `assign` must follow."""
+    def enqueue(self, waiter: Waiter) -> bool:
+        """Enter the waiting room; false: it is full. `assign` must follow, and once `leave`."""
         if len(self.waiters) >= self.max_waiting:
-            return None
+            return False
         if not isinstance(self.waiters, deque):
             self.waiters = deque()
-        waiter = Waiter()
         self.waiters.append(waiter)
         self.attention = True
-        return waiter
+        return True
 
     def assign(self) -> list[Waiter]:
         """Give what is idle to those who wait longest; returns whom to wake."""
         served: list[Waiter] = []
         self._shrink()
         while self.waiters:
-            token = self._next()
-            if token is None:
-                break
             waiter = self.waiters[0]
-            waiter.token = token
-            self.waiters.popleft()
+            if waiter.token is None:
+                waiter.token = self._next()
+            if waiter.token is None:
+                break
             served.append(waiter)
+            self.waiters.popleft()
         self.attention = bool(self.waiters) or self._over()
         return served
 
     def leave(self, waiter: Waiter) -> None:
         """Leave the waiting room, served or not. `assign` must follow."""
+        if isinstance(self.waiters, deque) and waiter in self.waiters:
+            self.waiters.remove(waiter)
         if waiter.token is not None:
             token, waiter.token = waiter.token, None
             self.put(token)
-        elif isinstance(self.waiters, deque) and waiter in self.waiters:
-            self.waiters.remove(waiter)
 
     def reclaim(self, token: Token) -> None:
-        """Strike a lost token off. `assign` must follow."""
-        if token.home is self.free:
-            self.issued -= 1
+        """Strike a lost token off; a second time it does nothing. `assign` must follow."""
+        if token.pool is self.free:
+            token.pool, self.issued = None, self.issued - 1
 
     def resize(self, capacity: int | None, max_waiting: int) -> None:
         """Change the limits; what runs goes on. `assign` must follow."""
@@ -191,7 +202,9 @@ class Slots:
         return self.capacity is not None and self.issued > self.capacity
 
     def _shrink(self) -> None:
-        while self._over() and self.free:
-            token = self.free.pop()
-            token.lost = None
-            self.issued -= 1
+        while self._over():
+            try:
+                token = self.free.pop()
+            except IndexError:
+                return
+            token.lost, self.issued = None, self.issued - 1

@@ -301,9 +301,7 @@ def test_a_wait_ends_at_the_earlier_of_two_ends(
 
 @pytest.mark.promise("D4")
 @pytest.mark.usefixtures("look_often")
-def test_a_thread_waits_no_longer_than_max_wait(
-    watching: WatchingClock, watched: Registry
-) -> None:
+def test_a_thread_waits_no_longer_than_max_wait(watching: WatchingClock, watched: Registry) -> None:
     """
     So it is for a thread, which keeps waiting while its time is not over.
     """

@@ -227,9 +227,7 @@ def test_events_of_many_threads_come_in_order(registry: Registry, clock: FakeClo
 
 @pytest.mark.promise("H2", "I3")
 @pytest.mark.parametrize("kind", ["state", "refusal", "timeout", "fallback", "reset"])
-def test_a_listener_runs_with_no_lock_held(
-    registry: Registry, clock: FakeClock, kind: str
-) -> None:
+def test_a_listener_runs_with_no_lock_held(registry: Registry, clock: FakeClock, kind: str) -> None:
     """
     A listener that has another thread use the same command, and waits for it, does not deadlock.
     """
@@ -333,9 +331,7 @@ def test_a_listener_may_use_what_it_listens_to(
 
 
 @pytest.mark.promise("H3", "H7")
-def test_listeners_come_and_go_while_an_event_is_told(
-    registry: Registry, clock: FakeClock
-) -> None:
+def test_listeners_come_and_go_while_an_event_is_told(registry: Registry, clock: FakeClock) -> None:
     """
     An event is told to those who listened when its turn came: who joins meanwhile hears the next.
     """

@@ -232,9 +232,7 @@ def test_a_permit_has_no_deadline_of_its_own(clock: FakeClock, registry: Registr
 
 @pytest.mark.promise("E3")
 @pytest.mark.parametrize("shell", SHELLS)
-def test_no_permit_is_given_past_the_deadline(
-    run: Runtime, registry: Registry, shell: str
-) -> None:
+def test_no_permit_is_given_past_the_deadline(run: Runtime, registry: Registry, shell: str) -> None:
     """
     Where the caller's time has run out nothing is admitted, and no slot is taken.
     """
@@ -247,9 +245,7 @@ def test_no_permit_is_given_past_the_deadline(
 
 
 @pytest.mark.promise("A7", "A9")
-def test_a_permit_may_be_a_trial(
-    run: Runtime, registry: Registry, breaker: CircuitBreaker
-) -> None:
+def test_a_permit_may_be_a_trial(run: Runtime, registry: Registry, breaker: CircuitBreaker) -> None:
     """
     After the sleep window one permit is given, and its verdict decides; the next is refused.
     """
@@ -594,9 +590,7 @@ def test_a_block_left_elsewhere_takes_nothing_from_its_context(
     assert counts(breaker) == {"success": 2, "failure": 1}
 
 
-def test_leaving_a_block_nobody_entered_does_nothing(
-    clock: FakeClock, registry: Registry
-) -> None:
+def test_leaving_a_block_nobody_entered_does_nothing(clock: FakeClock, registry: Registry) -> None:
     """
     One `__exit__` too many settles nothing and raises nothing.
     """

@@ -611,9 +611,7 @@ def test_any_key_will_do(registry: Registry, fields: int) -> None:
     """
     template = "k:" + ":".join(f"{{f{number}}}" for number in range(fields))
     keyed = registry.keyed(template)
-    names = [
-        keyed(**{f"f{number}": key for number in range(fields)}).name or "" for key in HOSTILE
-    ]
+    names = [keyed(**{f"f{number}": key for number in range(fields)}).name or "" for key in HOSTILE]
     assert len(set(names)) == len(HOSTILE)
     assert all(name.isprintable() and name.startswith("k:") for name in names)
     assert all(len(name) <= 1000 for name in names)
@@ -663,9 +661,7 @@ def test_beyond_the_bound_keys_share_one_command(registry: Registry) -> None:
 
 @pytest.mark.promise("M3")
 @pytest.mark.parametrize("why", ["open", "half_open", "forced", "shadowed", "running", "held"])
-def test_a_key_that_matters_does_not_leave(
-    registry: Registry, clock: FakeClock, why: str
-) -> None:
+def test_a_key_that_matters_does_not_leave(registry: Registry, clock: FakeClock, why: str) -> None:
     """
     An open, half-open, overridden or busy key, or one whose command somebody holds, stays.
     """

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import enum
+import inspect
 import math
 import pickle
 from collections.abc import Iterator
@@ -207,6 +208,16 @@ def test_the_longest_sleep_window_is_no_shorter_than_the_shortest() -> None:
         Settings(sleep_window_max=4.5)
 
 
+@pytest.mark.promise("K1")
+def test_nothing_is_compared_with_a_wrong_value() -> None:
+    """
+    A wrong sleep window is one fault, whatever the longest one is.
+    """
+    with pytest.raises(ConfigurationError) as caught:
+        Settings(sleep_window=-1, sleep_window_max=2)
+    assert len(caught.value.faults) == 1
+
+
 def test_a_misspelt_field_is_shown_the_right_one() -> None:
     """
     An unknown name is answered with the nearest one, or with all of them.
@@ -278,7 +289,7 @@ def test_a_time_is_seconds_or_a_timedelta(field: str, value: Any, plain: float) 
     assert type(taken) is float
 
 
-@pytest.mark.parametrize("field", set(TIMES) - {"sleep_window_max"})
+@pytest.mark.parametrize("field", [time for time in TIMES if time != "sleep_window_max"])
 def test_a_time_may_be_as_short_as_one_likes(field: str) -> None:
     """
     There is no shortest time but zero, which is none.
@@ -380,9 +391,9 @@ def test_every_field_is_described() -> None:
     """
     The docstring says something of each field, in the order of the class.
     """
-    assert Settings.__doc__ is not None
-    section = Settings.__doc__.partition("Attributes:\n")[2].partition("\n\n")[0]
-    lines = [line[8:] for line in section.splitlines() if not line.startswith(" " * 9)]
+    text = inspect.getdoc(Settings) or ""
+    section = text.partition("Attributes:\n")[2].partition("\n\n")[0]
+    lines = [line[4:] for line in section.splitlines() if not line.startswith(" " * 5)]
     described = dict(line.split(": ", 1) for line in lines)
     assert list(described) == [field.name for field in attrs.fields(Settings)]
     assert all(described.values())

@@ -126,9 +126,7 @@ def test_outcomes_add_up_to_the_calls_made(run: Runtime, registry: Registry, cmd
     assert sum(sum(each.counts) for each in snapshot.latency.values()) == executed
 
 
-def test_the_window_tells_what_the_circuit_decides_by(
-    clock: FakeClock, registry: Registry
-) -> None:
+def test_the_window_tells_what_the_circuit_decides_by(clock: FakeClock, registry: Registry) -> None:
     """
     Calls, failures, slow calls and their share; what is older than the window has left it.
     """

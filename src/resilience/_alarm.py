@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import sys
 import weakref
+from contextvars import Context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -100,12 +101,16 @@ class _Timer:
     def add(self, alarm: AsyncioAlarm) -> None:
         self._pending[alarm] = None
         if self._handle is None:
-            self._handle = self.loop.call_at(alarm.due, self._fire)
+            self._arm(alarm.due)
 
     def remove(self, alarm: AsyncioAlarm) -> None:
         self._pending.pop(alarm, None)
         if not self._shared and self._handle is not None:
             self._handle.cancel()
+
+    def _arm(self, due: float) -> None:
+        # In an empty context: the present one would keep its call alive as long as the timer.
+        self._handle = self.loop.call_at(due, self._fire, context=Context())
 
     def _fire(self) -> None:
         self._handle = None
@@ -113,7 +118,7 @@ class _Timer:
         while self._pending:
             oldest = next(iter(self._pending))
             if oldest.due > now:
-                self._handle = self.loop.call_at(oldest.due, self._fire)
+                self._arm(oldest.due)
                 return
             del self._pending[oldest]
             oldest.ring()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
 
+from resilience._calls import PLAIN, is_awaitable
 from resilience._deadline import current
 from resilience._entry import Entry
-from resilience._fallback import Fallbacks, handlers_of, is_async
+from resilience._fallback import Fallbacks, handlers_of, refuse_async
 from resilience._streams import async_stream, stream
-from resilience._units import show
 from resilience._verdict import Failures, deadline_errors, leaves, verdicts_of
 from resilience._wrap import wrap
 from resilience.errors import ConfigurationError
@@ -75,18 +75,25 @@ class fallback:  # noqa: N801 - read as a statement: `@fallback(cached)`
 
     def guard_function(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Answer for a function."""
-        for handler in self.fallbacks.handlers:
-            if is_async(handler):
-                raise TypeError(
-                    f"{show(fn)} is sync: it cannot have the async fallback {show(handler)}"
-                )
+        refuse_async(fn, self.fallbacks.handlers)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
-                return fn(*args, **kwargs)
+                result = fn(*args, **kwargs)
             except BaseException as error:
                 if self.answers(error):
                     return self.fallbacks.call(error, args, kwargs)
+                raise
+            if type(result) not in PLAIN and is_awaitable(result):
+                return awaited(result, args, kwargs)
+            return result
+
+        async def awaited(awaitable: Any, args: Any, kwargs: Any) -> Any:
+            try:
+                return await awaitable
+            except BaseException as error:
+                if self.answers(error):
+                    return await self.fallbacks.acall(error, args, kwargs)
                 raise
 
         return call
@@ -106,6 +113,7 @@ class fallback:  # noqa: N801 - read as a statement: `@fallback(cached)`
 
     def guard_generator(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Answer for a stream that gave no item yet."""
+        refuse_async(fn, self.fallbacks.handlers)
         return stream(lambda args, kwargs: _Beginning(self, fn, args, kwargs))
 
     def guard_async_generator(self, fn: Callable[..., Any]) -> Callable[..., Any]:

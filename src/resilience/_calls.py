@@ -78,11 +78,11 @@ def function_on_thread(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, worker
 
 def _on_thread(guard: Guard, workers: Workers, token: Token, job: Job) -> Any:
     """Run a job and wait for it no longer than the scope of the call lasts."""
-    bound = binding(token.scope)
+    bound = None if guard.entry.shadowed else binding(token.scope)
 
     def ended(job: Job) -> None:
-        guard.worker_ended(token)
         guard.entry.abandoned.discard(job)
+        guard.worker_ended(token)
 
     def abandon() -> bool:
         # Marked before the worker may see it: from the claim on, the slot is the worker's.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, fina
 from resilience._calls import coroutine_in, function_in, function_on_thread
 from resilience._core.outcome import Override, State
 from resilience._entry import Entry
-from resilience._fallback import Fallbacks, handlers_of, is_async
+from resilience._fallback import Fallbacks, handlers_of, is_async, refuse_async
 from resilience._guard import Guard
 from resilience._names import check_name
 from resilience._plan import Plan, make_plan
@@ -159,11 +159,7 @@ class Command(Shell):
     def guard_function(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Guard a function, in its caller's thread or on one of its own."""
         fallbacks = self._fallbacks
-        for handler in () if fallbacks is None else fallbacks.handlers:
-            if is_async(handler):
-                raise TypeError(
-                    f"{show(fn)} is sync: it cannot have the async fallback {show(handler)}"
-                )
+        refuse_async(fn, () if fallbacks is None else fallbacks.handlers)
         if not self._on_thread:
             return function_in(self._blocking, fn, fallbacks, self._guard)
         limit = {**self._guard.entry.settings.chosen(), **self._given}.get("max_concurrency", 10)
@@ -186,6 +182,8 @@ class Command(Shell):
             raise TypeError(
                 f"{show(fn)} is a generator function: it stays in its consumer's thread"
             )
+        fallbacks = self._fallbacks
+        refuse_async(fn, () if fallbacks is None else fallbacks.handlers)
         return super().guard_generator(fn)
 
     @property

@@ -76,6 +76,7 @@ class Deadline:
         "_bound",
         "_carriers",
         "_clock",
+        "_cut_off",
         "_ends",
         "_length",
         "_outer",
@@ -105,6 +106,7 @@ class Deadline:
         self._stage = _Stage.NEW
         self._alarm: _alarm.Alarm | None = None
         self._bound: Deadline | None = None
+        self._cut_off = False
         self._carriers: list[Deadline] = _NOBODY
         self._reset: Reset[Deadline | None] | None = None
         self.name = name
@@ -178,7 +180,7 @@ class Deadline:
     @property
     def cut_off(self) -> bool:
         """Whether its alarm rang and nobody else cancelled the task as well."""
-        return self._alarm is not None and self._alarm.alone
+        return self._cut_off if self._alarm is None else self._alarm.alone
 
     def encloses(self, inner: Deadline | None) -> bool:
         """Whether it is `inner` or one of the scopes around it."""
@@ -246,7 +248,9 @@ class Deadline:
         bound = self._bound
         if bound is not None and bound is not self:
             bound._carriers = [each for each in bound._carriers if each is not self]
-        return self._alarm.disarm(error)
+        alarm, self._alarm = self._alarm, None
+        self._cut_off = alarm.alone
+        return alarm.disarm(error)
 
     def _restore(self) -> None:
         reset, self._reset = self._reset, None

@@ -192,7 +192,7 @@ class Entry:
 
     def _rides(self) -> bool:
         """Whether the running code is inside a trial of this half-open circuit."""
-        if self.circuit.state is not State.HALF_OPEN:
+        if self.circuit.state is not State.HALF_OPEN or self.circuit.override is Override.OPEN:
             return False
         generation = self.circuit.generation
         tokens = (scope.source for scope in scopes())
@@ -372,6 +372,9 @@ class Entry:
             if not verdict.in_window:
                 if trial is not None:
                     circuit.give_back(trial)
+                tally.stale += (
+                    verdict.outcome is Outcome.IGNORED and generation != circuit.generation
+                )
                 return
             text = (error or verdict.outcome.value) if verdict.error else None
             self._record(generation, trial, now, draw, error=text, slow=slow, hold=hold)

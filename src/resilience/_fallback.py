@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from resilience._entry import Entry
 
-__all__ = ["Fallbacks", "handlers_of", "is_async"]
+__all__ = ["Fallbacks", "handlers_of", "is_async", "refuse_async"]
 
 
 class Fallbacks:
@@ -130,6 +130,20 @@ def handlers_of(fallback: object) -> tuple[Callable[..., Any], ...]:
                 f"fallback must be a callable or a sequence of callables, not {show(handler)}"
             )
     return cast("tuple[Callable[..., Any], ...]", handlers)
+
+
+def refuse_async(fn: object, handlers: Iterable[Callable[..., Any]]) -> None:
+    """
+    Refuse handlers that would have to be awaited by a sync function.
+
+    Raises:
+        TypeError: One of them is async.
+    """
+    for handler in handlers:
+        if is_async(handler):
+            raise TypeError(
+                f"{show(fn)} is sync: it cannot have the async fallback {show(handler)}"
+            )
 
 
 def is_async(fn: Any) -> bool:

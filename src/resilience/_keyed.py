@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import string
 import weakref
 import zlib
 from collections import OrderedDict
-from threading import Lock
 from typing import TYPE_CHECKING, Any, final
 
 from resilience._names import check_name
@@ -28,11 +28,20 @@ class Keyed:
     What `registry.keyed(…)` makes: `hosts(host="a.example")` is that host's command.
 
     Keys come from outside, so any text will do: what cannot stand in a name is escaped, and a long
-    one is cut.
+    one is cut. Several threads may ask at once, without a lock; the bound may then be passed for a
+    moment by as many keys as there are threads.
     """
 
     __module__ = "resilience"
-    __slots__ = ("_commands", "_fields", "_lock", "_max_size", "_options", "_registry", "_template")
+    __slots__ = (
+        "__weakref__",
+        "_commands",
+        "_fields",
+        "_max_size",
+        "_options",
+        "_registry",
+        "_template",
+    )
 
     def __init__(
         self, registry: Registry, template: str, max_size: int, options: dict[str, Any]
@@ -52,7 +61,6 @@ class Keyed:
         self._max_size = max_size
         self._options = options
         self._commands: OrderedDict[str, Command] = OrderedDict()
-        self._lock = Lock()
 
     def __call__(self, **key: object) -> Command:
         """
@@ -65,17 +73,17 @@ class Keyed:
             wanted = ", ".join(sorted(self._fields))
             raise ConfigurationError(f"the key must be {wanted}, not {show(sorted(key))}")
         name = self._name(key)
-        with self._lock:
-            found = self._commands.get(name)
-            if found is not None:
-                self._commands.move_to_end(name)
-                return found
-            if len(self._commands) >= self._max_size and not self._make_room():
-                name = self._name(dict.fromkeys(self._fields, "other"))
-                found = self._commands.get(name)
-            if found is None:
-                found = self._commands[name] = self._registry.command(name, **self._options)
-            return found
+        found = self._commands.get(name)
+        if found is None:
+            while len(self._commands) >= self._max_size:
+                if not self._make_room():
+                    name = self._name(dict.fromkeys(self._fields, "other"))
+                    break
+            made = self._registry.command(name, **self._options)
+            found = self._commands.setdefault(name, made)
+        with contextlib.suppress(KeyError):  # another thread is making room
+            self._commands.move_to_end(name)
+        return found
 
     def __len__(self) -> int:
         return len(self._commands)
@@ -85,15 +93,17 @@ class Keyed:
 
     def _make_room(self) -> bool:
         """Let the key go that was longest not asked for, is idle, and nobody else holds."""
-        for name in self._commands.copy():
-            if not self._commands[name].idle:
+        for name, command in self._commands.copy().items():
+            if not command.idle:
                 continue
-            held = weakref.ref(self._commands.pop(name))
+            held = weakref.ref(command)
+            self._commands.pop(name, None)
+            del command
             survivor = held()
             if survivor is None:
                 self._registry.remove(name)
                 return True
-            self._commands[name] = survivor
+            self._commands.setdefault(name, survivor)
         return False
 
 

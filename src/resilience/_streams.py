@@ -8,7 +8,7 @@ nothing stood in between.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Protocol
 
 __all__ = ["AsyncSteps", "Steps", "async_stream", "stream"]
@@ -106,8 +106,12 @@ def async_stream(
             if closed:
                 raise
             replacement = await steps.afailed(error)
-        async for item in _each_of(replacement):
-            yield item
+        rest = _each_of(replacement)
+        try:
+            async for item in rest:
+                yield item
+        finally:
+            await rest.aclose()
 
     return stream
 
@@ -120,11 +124,15 @@ def _aclose(source: Any) -> Any:
     return source.aclose()
 
 
-async def _each_of(replacement: Any) -> AsyncIterator[Any]:
-    """Iterate over what a fallback gave, async or not."""
+async def _each_of(replacement: Any) -> AsyncGenerator[Any, Any]:
+    """Iterate over what a fallback gave, async or not, and close it."""
     if hasattr(replacement, "__aiter__"):
-        async for item in replacement:
-            yield item
+        try:
+            async for item in replacement:
+                yield item
+        finally:
+            if hasattr(replacement, "aclose"):
+                await replacement.aclose()
     else:
         for item in replacement:
             yield item

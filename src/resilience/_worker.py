@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import os
 from _thread import allocate_lock
 from contextvars import copy_context
 from threading import Thread
@@ -101,25 +102,24 @@ class Job:
 class Workers:
     """The threads of one command."""
 
-    __slots__ = ("_count", "_idle", "_name")
+    __slots__ = ("_count", "_idle", "_name", "_process")
 
     def __init__(self, name: str | None) -> None:
         self._name = f"resilience-{name or 'unnamed'}"
         self._count = itertools.count(1)
+        self._process = os.getpid()
         self._idle: list[_Worker] = []
 
     def start(self, job: Job) -> None:
         """Give a job to an idle worker, or to a new one."""
+        if self._process != os.getpid():  # threads do not come along into a child process
+            self._process, self._idle = os.getpid(), []
         try:
             worker = self._idle.pop()
         except IndexError:
             _Worker(f"{self._name}-{next(self._count)}", self._idle, job).start()
         else:
             worker.take(job)
-
-    def forked(self) -> None:
-        """Forget threads that did not come along into a child process."""
-        self._idle = []
 
 
 class _Worker(Thread):

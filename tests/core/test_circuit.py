@@ -675,7 +675,7 @@ def test_a_reset_closes_from_anywhere() -> None:
     assert circuit.passing is circuit.journal
 
 
-@pytest.mark.promise("A13")
+@pytest.mark.promise("A1")
 @pytest.mark.parametrize("override", list(Override))
 def test_an_override_leaves_the_live_state_alone(override: Override) -> None:
     """

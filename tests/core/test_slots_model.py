@@ -75,9 +75,10 @@ class SlotsMachine(RuleBasedStateMachine):
 
     @rule()
     def a_call_enters_the_waiting_room(self) -> None:
-        waiter = self.slots.enqueue()
-        assert (waiter is None) == (len(self.waiting) >= self.slots.max_waiting)
-        if waiter is not None:
+        waiter = Waiter()
+        entered = self.slots.enqueue(waiter)
+        assert entered == (len(self.waiting) < self.slots.max_waiting)
+        if entered:
             self.waiting.append(waiter)
             self.owed += 1
 
@@ -133,6 +134,7 @@ class SlotsMachine(RuleBasedStateMachine):
     def somebody_reclaims(self) -> None:
         token = self.slots.lost.pop()
         token.lost = None
+        self.slots.reclaim(token)
         self.slots.reclaim(token)
         self.dropped -= 1
         self.owed += 1

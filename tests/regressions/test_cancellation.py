@@ -182,16 +182,17 @@ def test_a_cancelled_wait_costs_no_slot(task: AsyncRuntime, registry: Registry, 
 
     async def main() -> None:
         held = [guard.acquire(), guard.acquire()]
-        async with anyio.create_task_group() as group:
-            for _ in range(5):
-                group.start_soon(impatient)
-                group.start_soon(guarded)
-            await task.sleep(0.5)
-            assert guard.snapshot().waiting == 10
-            await task.sleep(1)
-            assert guard.snapshot().waiting == 5
-            for permit in held:
-                permit.release()
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as group:
+                for _ in range(5):
+                    group.start_soon(impatient)
+                    group.start_soon(guarded)
+                await task.sleep(0.5)
+                assert guard.snapshot().waiting == 10
+                await task.sleep(1)
+                assert guard.snapshot().waiting == 5
+                for permit in held:
+                    permit.release()
 
     task.call(main)
     assert fn.body.calls == 5
@@ -217,25 +218,26 @@ def test_a_slot_handed_to_a_cancelled_waiter_goes_on_to_the_next(
 
     async def main() -> None:
         held = [guard.acquire(), guard.acquire()]
-        async with anyio.create_task_group() as group:
-            first = anyio.CancelScope()
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as group:
+                first = anyio.CancelScope()
 
-            async def cancelled() -> None:
-                with first:
-                    await guard(task.body(takes=60))()
+                async def cancelled() -> None:
+                    with first:
+                        await guard(task.body(takes=60))()
 
-            group.start_soon(cancelled)
-            await anyio.wait_all_tasks_blocked()
-            group.start_soon(guard(fn))
-            await anyio.wait_all_tasks_blocked()
-            assert guard.snapshot().waiting == 2
-            for step in order:
-                if step == "release":
-                    held.pop().release()
-                elif step == "cancel":
-                    first.cancel()
-                else:
-                    await task.sleep(0)
+                group.start_soon(cancelled)
+                await anyio.wait_all_tasks_blocked()
+                group.start_soon(guard(fn))
+                await anyio.wait_all_tasks_blocked()
+                assert guard.snapshot().waiting == 2
+                for step in order:
+                    if step == "release":
+                        held.pop().release()
+                    elif step == "cancel":
+                        first.cancel()
+                    else:
+                        await task.sleep(0)
         held.pop().release()
 
     task.call(main)

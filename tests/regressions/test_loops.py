@@ -46,9 +46,10 @@ def test_a_bulkhead_serves_one_event_loop_after_another(
         await anyio.lowlevel.checkpoint()
 
     async def main() -> None:
-        async with anyio.create_task_group() as group:
-            for _ in range(4):
-                group.start_soon(work)
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                for _ in range(4):
+                    group.start_soon(work)
 
     for count in (1, 2, 3):
         run(runner, main)
@@ -71,11 +72,12 @@ def test_a_slot_taken_in_one_loop_is_given_back_in_another(
     permit = run(runner, bulkhead.aacquire)
 
     async def main() -> None:
-        async with anyio.create_task_group() as group:
-            group.start_soon(bulkhead(anyio.lowlevel.checkpoint))
-            await anyio.wait_all_tasks_blocked()
-            assert bulkhead.waiting == 1
-            permit.release()
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(bulkhead(anyio.lowlevel.checkpoint))
+                await anyio.wait_all_tasks_blocked()
+                assert bulkhead.waiting == 1
+                permit.release()
 
     run(runner, main)
     assert bulkhead.in_flight == 0

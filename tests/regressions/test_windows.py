@@ -33,6 +33,7 @@ class Steps:
     def of(self, fn: Callable[[], object]) -> int:
         self.count = 0
         before = sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # CPython 3.12 looks once, when tracing begins
         sys.settrace(self.trace)
         try:
             fn()

@@ -49,6 +49,7 @@ class Counter:
 
 @pytest.fixture
 def watching() -> WatchingClock:
+    """A clock that looks around whenever it is read."""
     return WatchingClock()
 
 
@@ -118,8 +119,9 @@ def test_without_a_limit_it_counts(run: Runtime, registry: Registry) -> None:
 @pytest.mark.parametrize("waiting", [0, 1000])
 def test_threads_asyncio_and_trio_share_one_limit(limit: int, waiting: int) -> None:
     """
-    Called from six threads, an asyncio loop and a trio loop at once, the body never runs more often
-    at once than the limit, every call ends, and no slot is lost.
+    From threads, asyncio and trio at once, the body never runs more often at once than the limit.
+
+    Six threads, an asyncio loop and a trio loop call it: every call ends, and no slot is lost.
     """
     bulkhead = Bulkhead(limit, name="db", max_waiting=waiting, registry=Registry())
     counter = Counter()
@@ -442,8 +444,9 @@ def test_no_slot_is_lost_in_a_storm_of_cancellations(
 @pytest.mark.promise("D8")
 def test_a_closed_loop_swallows_no_slot(watching: WatchingClock, watched: Registry) -> None:
     """
-    A loop is closed while a task of it waits: the slot goes to the next waiter, a thread, and
-    releasing it raises nothing.
+    A loop is closed while a task of it waits: the slot goes to the next waiter, a thread.
+
+    Releasing it raises nothing.
     """
     bulkhead = Bulkhead(1, max_waiting=2, max_wait=1000, registry=watched)
     permit = bulkhead.acquire()
@@ -470,7 +473,7 @@ def test_a_closed_loop_swallows_no_slot(watching: WatchingClock, watched: Regist
 
 def close(task: asyncio.Task[None]) -> None:
     """End a task whose loop is closed, without a word about it."""
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    task._log_destroy_pending = False
     coroutine = task.get_coro()
     assert coroutine is not None
     with contextlib.suppress(RuntimeError):
@@ -480,8 +483,9 @@ def close(task: asyncio.Task[None]) -> None:
 @pytest.mark.promise("C1", "F1")
 def test_a_waiting_coroutine_may_be_closed(clock: FakeClock, registry: Registry) -> None:
     """
-    A coroutine that waits is closed when its loop is gone, as a collected task is: `GeneratorExit`
-    leaves it as it is, nothing else is raised, and nobody waits any more.
+    A coroutine that waits is closed when its loop is gone, as a collected task is.
+
+    `GeneratorExit` leaves it as it is, nothing else is raised, and nobody waits any more.
     """
     bulkhead = Bulkhead(1, max_waiting=1, registry=registry)
     permit = bulkhead.acquire()
@@ -534,8 +538,9 @@ def test_on_a_thread_that_runs_a_loop_nobody_waits_synchronously(
 @pytest.mark.promise("D10", "C7")
 def test_who_holds_all_slots_does_not_wait_for_itself(run: Runtime, registry: Registry) -> None:
     """
-    A call of a bulkhead inside another of it, that only the outer one could make room for, is
-    refused; where somebody else may make room, it waits.
+    A call inside another that only the outer one could make room for is refused.
+
+    Where somebody else may make room, it waits.
     """
     bulkhead = Bulkhead(1, max_waiting=5, registry=registry)
     inner = bulkhead(run.body())
@@ -700,8 +705,9 @@ def test_a_smaller_limit_serves_waiters_only_below_it(
 @pytest.mark.promise("D9", "D1")
 def test_resizing_under_load_keeps_count(registry: Registry, clock: FakeClock) -> None:
     """
-    While threads come and go the limit is changed again and again: nothing is lost, nothing is made
-    up, and the last limit holds.
+    While threads come and go the limit is changed again and again, and the last one holds.
+
+    Nothing is lost, and nothing is made up.
     """
     bulkhead = Bulkhead(2, max_waiting=0, registry=registry)
 
@@ -755,8 +761,9 @@ def test_a_shared_slot_dropped_by_one_name_serves_the_other(
     clock: FakeClock, registry: Registry
 ) -> None:
     """
-    A permit of one name that nobody settled is found when the other name needs its slot; the call
-    is counted where it belongs.
+    A permit of one name that nobody settled is found when the other name needs its slot.
+
+    The call is counted where it belongs.
     """
     bulkhead = Bulkhead(1, name="pool", registry=registry)
     users = Command("users", bulkhead=bulkhead, registry=registry)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from typing import Any
@@ -41,6 +42,7 @@ class Heard(list[Any]):
 
 @pytest.fixture
 def heard(registry: Registry) -> Heard:
+    """All that the registry tells."""
     heard = Heard()
     registry.subscribe(heard)
     return heard
@@ -60,6 +62,7 @@ def make(registry: Registry, **fields: Any) -> Command:
 
 
 def fail(guard: Any) -> None:
+    """Let a call of it fail."""
     guard.acquire().fail(OSError("no"))
 
 
@@ -68,8 +71,9 @@ def fail(guard: Any) -> None:
 
 def test_each_change_of_state_is_told(run: Runtime, registry: Registry, heard: Heard) -> None:
     """
-    Opening, trying and closing are told as they happen, with the reason and the state of things
-    right after.
+    Opening, trying and closing are told as they happen.
+
+    Each with its reason, and with the state of things right after.
     """
     cmd = make(registry)
     guarded = cmd(run.body(raises=OSError("no")))
@@ -198,8 +202,9 @@ def test_events_are_frozen_records(registry: Registry, clock: FakeClock, heard: 
 @pytest.mark.promise("A2", "H3")
 def test_events_of_many_threads_come_in_order(registry: Registry, clock: FakeClock) -> None:
     """
-    Whichever thread causes them, transitions are told one after the other, each from the state the
-    one before led to, and none twice or never.
+    Whichever thread causes them, transitions are told one after the other.
+
+    Each starts from the state the one before led to, and none is told twice or never.
     """
     heard = Heard()
     registry.subscribe(heard)
@@ -219,7 +224,7 @@ def test_events_of_many_threads_come_in_order(registry: Registry, clock: FakeClo
     changes = heard.of(StateChanged)
     assert len(changes) > 10
     assert changes[0].old is State.CLOSED
-    for before, after in zip(changes, changes[1:], strict=False):
+    for before, after in itertools.pairwise(changes):
         assert after.old is before.new
         assert after.snapshot.generation == before.snapshot.generation + 1
     assert changes[-1].new is cmd.state
@@ -268,8 +273,9 @@ def test_a_listener_runs_with_no_lock_held(registry: Registry, clock: FakeClock,
 @pytest.mark.promise("H2", "I3")
 def test_no_lock_is_held_when_a_waiter_is_refused(task: AsyncRuntime, registry: Registry) -> None:
     """
-    A call that waited for a slot while its circuit opened is refused then; the listener that is
-    told has another thread use the command, and waits for it.
+    A call that waited for a slot while its circuit opened is refused with no lock held.
+
+    The listener that is told has another thread use the command, and waits for it.
     """
     cmd = make(registry, max_concurrency=1, max_waiting=1, max_wait=60)
     joined: list[Any] = []
@@ -303,8 +309,9 @@ def test_a_listener_may_use_what_it_listens_to(
     registry: Registry, clock: FakeClock, heard: Heard
 ) -> None:
     """
-    A listener that resets, calls and forces the same command causes events that are told after the
-    one it was told, in order, without recursion.
+    A listener that resets, calls and forces the same command causes events without recursion.
+
+    They are told after the one it was told, in order.
     """
     cmd = make(registry)
     depth = most = 0
@@ -325,7 +332,7 @@ def test_a_listener_may_use_what_it_listens_to(
     changes = heard.of(StateChanged)
     assert len(changes) >= 2000
     assert most == 1
-    for before, after in zip(changes, changes[1:], strict=False):
+    for before, after in itertools.pairwise(changes):
         assert after.old is before.new
     assert cmd.state is State.OPEN
 
@@ -456,8 +463,9 @@ def test_a_listener_that_raises_changes_nothing(
     run: Runtime, registry: Registry, said: Any
 ) -> None:
     """
-    Outcome, state and the other listeners are as without it; it is logged once in a while, with its
-    traceback.
+    Outcome, state and the other listeners are as without it.
+
+    It is logged once in a while, with its traceback.
     """
     before, after = Heard(), Heard()
     registry.subscribe(before)
@@ -488,8 +496,9 @@ def test_an_interrupt_in_a_listener_leaves_everything_in_order(
     registry: Registry, clock: FakeClock, kind: type[BaseException]
 ) -> None:
     """
-    What is no `Exception` propagates; the state has changed by then, and later events are told, to
-    that listener too.
+    What is no `Exception` propagates; the state has changed by then.
+
+    Later events are told, to that listener too.
     """
     heard = Heard()
     interrupts = [kind()]
@@ -552,8 +561,9 @@ def test_an_interrupt_in_a_listener_costs_no_slot(
 @pytest.mark.promise("H5")
 def test_a_slow_listener_delays_only_its_caller(registry: Registry, clock: FakeClock) -> None:
     """
-    While a listener takes its time other threads call, are refused and change states at once; what
-    they cause is told afterwards, in order.
+    While a listener takes its time other threads call, are refused and change states at once.
+
+    What they cause is told afterwards, in order.
     """
     begun, go_on = threading.Event(), threading.Event()
     heard = Heard()

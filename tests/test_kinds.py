@@ -25,10 +25,12 @@ SHELLS = ["command", "breaker", "bulkhead", "deadline", "fallback"]
 
 
 def answer(error: BaseException, *args: Any, **kwargs: Any) -> Any:
+    """Answer in the place of a call."""
     return "instead"
 
 
 def streams(error: BaseException, *args: Any, **kwargs: Any) -> Any:
+    """Answer in the place of a stream."""
     return ["instead"]
 
 
@@ -215,8 +217,9 @@ def test_what_has_no_name_is_not_given_one_of_ours(
     clock: FakeClock, registry: Registry, shell: str, fn: Any
 ) -> None:
     """
-    A guarded partial or callable object shows the name of what it calls, not that of the library's
-    own wrapper.
+    A guarded partial or callable object shows the name of what it calls.
+
+    It is not that of the library's own wrapper.
     """
     guarded = make(shell, registry)(fn)
     assert guarded.__qualname__ in ("plain", "Adder")
@@ -314,8 +317,10 @@ def methods_of(guard: Any) -> type:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_methods_are_bound_as_ever(clock: FakeClock, registry: Registry, shell: str) -> None:
     """
-    Guarded methods, class methods and static methods, in either order, get the object, the class
-    they were called on, or nothing; from the class and from an object.
+    Guarded methods, class methods and static methods, in either order, are bound as they were.
+
+    They get the object, the class they were called on, or nothing, from the class and from an
+    object.
     """
     admins = methods_of(make(shell, registry))
     one = admins()
@@ -370,7 +375,7 @@ def test_an_abstract_method_stays_abstract(
         def load(self) -> None: ...
 
     with pytest.raises(TypeError, match="abstract"):
-        Base()  # type: ignore[abstract]
+        Base()
 
 
 # -- what cannot be guarded
@@ -390,8 +395,8 @@ def test_an_abstract_method_stays_abstract(
         "load",
         object(),
         coroutine.__code__,
-        classmethod(property(lambda self: 1)),  # type: ignore[arg-type]
-        staticmethod(3),  # type: ignore[arg-type]
+        classmethod(property(lambda self: 1)),
+        staticmethod(3),
     ],
     ids=repr,
 )
@@ -399,8 +404,9 @@ def test_what_cannot_be_guarded_is_refused_at_decoration(
     clock: FakeClock, registry: Registry, shell: str, thing: Any
 ) -> None:
     """
-    A class, a property or something that cannot be called is a `TypeError` at once, and leaves
-    nothing behind.
+    A class, a property or something that cannot be called is a `TypeError` at once.
+
+    It leaves nothing behind.
     """
     guard = make(shell, registry)
     with pytest.raises(TypeError, match="cannot guard"):
@@ -419,7 +425,7 @@ def test_a_value_with_a_broken_repr_is_refused_in_words(
             raise ValueError("no repr")
 
     with pytest.raises(TypeError, match="a Broken"):
-        command("db", registry=registry)(Broken())  # type: ignore[call-overload]
+        command("db", registry=registry)(Broken())
 
 
 # -- failures, fallbacks and deadlines of each kind
@@ -448,7 +454,7 @@ def failing(error: type[Exception]) -> dict[str, Any]:
         "partial": functools.partial(fails),
         "callable object": Failing(),
         "bound method": Failing().method,
-        "lambda": lambda a: fails(a),
+        "lambda": lambda a: fails(a),  # noqa: PLW0108 - what a lambda returns is the subject
     }
 
 
@@ -471,8 +477,8 @@ def afailing(error: type[Exception]) -> dict[str, Any]:
         "async generator": stream,
         "partial": functools.partial(fails),
         "callable object": Failing(),
-        "lambda": lambda a: fails(a),
-        "partial of lambda": functools.partial(lambda a: fails(a)),
+        "lambda": lambda a: fails(a),  # noqa: PLW0108 - what a lambda returns is the subject
+        "partial of lambda": functools.partial(lambda a: fails(a)),  # noqa: PLW0108 - as above
     }
 
 
@@ -499,8 +505,9 @@ def test_a_fallback_answers_for_every_async_kind(
     task: AsyncRuntime, registry: Registry, shell: str, kind: str
 ) -> None:
     """
-    Each kind of async function that fails is answered for, those included that nobody can tell are
-    async before they were called.
+    Each kind of async function that fails is answered for.
+
+    Those too that nobody can tell are async before they were called.
     """
     handler = streams if kind == "async generator" else answer
     guard = (
@@ -518,8 +525,9 @@ def test_a_deadline_cuts_off_every_async_kind(
     task: AsyncRuntime, registry: Registry, shell: str, kind: str
 ) -> None:
     """
-    Each kind of async function that takes too long is cut off in time, those included that nobody
-    can tell are async before they were called.
+    Each kind of async function that takes too long is cut off in time.
+
+    Those too that nobody can tell are async before they were called.
     """
 
     async def slow(a: int) -> None:
@@ -537,7 +545,7 @@ def test_a_deadline_cuts_off_every_async_kind(
         "async def": slow,
         "async generator": slow_items,
         "callable object": Slow(),
-        "lambda": lambda a: slow(a),
+        "lambda": lambda a: slow(a),  # noqa: PLW0108 - as above
     }[kind]
     guard: Any = (
         command("db", timeout=1, isolation="semaphore", registry=registry)
@@ -556,6 +564,7 @@ ORDERS = list(itertools.permutations(["breaker", "bulkhead", "deadline", "fallba
 
 
 def stacked(order: tuple[str, ...], registry: Registry, kind: str, fn: Any) -> Any:
+    """Put the guards around a function, outermost first."""
     handler = streams if "generator" in kind else answer
     for shell in reversed(order):
         fn = make(shell, registry, handler)(fn)

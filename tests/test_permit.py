@@ -49,11 +49,13 @@ def counts(guard: Any) -> dict[str, int]:
 
 
 def acquire(run: Runtime, guard: Any) -> Any:
+    """Take a permit in the colour of the runtime."""
     return run.call(guard.aacquire if run.is_async else guard.acquire)
 
 
 @pytest.fixture
 def breaker(registry: Registry) -> CircuitBreaker:
+    """A breaker that one failure opens for five seconds."""
     return CircuitBreaker("db", registry=registry, volume_threshold=1, sleep_window=5)
 
 
@@ -127,8 +129,9 @@ def test_of_many_threads_one_settles(clock: FakeClock, registry: Registry, shell
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_permit_judges_its_block(run: Runtime, registry: Registry, shell: str) -> None:
     """
-    Left in peace a permit is a success; left by an error it is judged by that error, which leaves
-    as it is.
+    Left in peace a permit is a success; left by an error it is judged by that error.
+
+    The error leaves as it is.
     """
     guard = make(shell, registry, volume_threshold=100)
     with acquire(run, guard) as permit:
@@ -295,8 +298,9 @@ def test_a_dependency_may_ask_to_be_left_alone(
     clock: FakeClock, breaker: CircuitBreaker, asked: Any, pause: float
 ) -> None:
     """
-    `retry_after` holds the circuit open for longer than the sleep window, never for less, and for
-    no more than ten sleep windows.
+    `retry_after` holds the circuit open for longer than the sleep window, never for less.
+
+    It may ask for ten sleep windows at most.
     """
     assert open_by(breaker, asked) == pause
     clock.advance(pause - 0.001)
@@ -351,8 +355,9 @@ def test_a_failure_that_opens_nothing_holds_nothing(clock: FakeClock, registry: 
 @pytest.mark.parametrize("shell", ["command", "bulkhead"])
 def test_a_dropped_permit_is_given_back(run: Runtime, registry: Registry, shell: str) -> None:
     """
-    A permit that nobody settled and nobody holds gives its slot back when it is next wanted; its
-    call counts as cancelled.
+    A permit that nobody settled and nobody holds gives its slot back when it is next wanted.
+
+    Its call counts as cancelled.
     """
     guard = make(shell, registry)
     permit = acquire(run, guard)
@@ -420,8 +425,9 @@ def test_a_dropped_permit_serves_who_waits(task: AsyncRuntime, registry: Registr
 @pytest.mark.promise("C5")
 def test_a_permit_dies_in_the_middle_of_a_step(clock: FakeClock, registry: Registry) -> None:
     """
-    A collection that falls into a step of the library and finds a dropped permit neither deadlocks
-    nor spoils the count.
+    A collection that finds a dropped permit in a step of the library does not deadlock.
+
+    Nor does it spoil the count.
     """
     bulkhead = Bulkhead(2, registry=registry)
 
@@ -557,8 +563,9 @@ def test_a_block_that_cannot_be_told_from_others_is_given_back(
     clock: FakeClock, registry: Registry, said: Any
 ) -> None:
     """
-    Left elsewhere while others are open it could be any of them: each is given back without a
-    verdict, which is logged once.
+    Left elsewhere while others are open it could be any of them: none gets a verdict.
+
+    It is given back, and that is logged once.
     """
     breaker = CircuitBreaker("ambiguous", registry=registry)
     contexts = [contextvars.Context() for _ in range(4)]

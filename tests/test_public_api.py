@@ -93,6 +93,7 @@ SIGNATURES = {
 
 
 def public(path: str) -> Any:
+    """What a path of names leads to."""
     found: Any = resilience
     for name in path.split("."):
         found = getattr(found, name)
@@ -192,10 +193,7 @@ def test_an_error_survives_being_sent(error: Exception, how: Any) -> None:
     """
     A copied or pickled error has the type, text and facts of the first, but never a `Deadline`.
     """
-    if how == "copy":
-        again = copy.copy(error)
-    else:
-        again = pickle.loads(pickle.dumps(error, how))
+    again = copy.copy(error) if how == "copy" else pickle.loads(pickle.dumps(error, how))
     assert type(again) is type(error)
     assert str(again) == str(error)
     assert again.args == error.args

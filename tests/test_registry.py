@@ -32,6 +32,7 @@ def _clock(clock: FakeClock) -> None:
 
 
 def fail(guard: Any, times: int = 1) -> None:
+    """Let calls of it fail."""
     for _ in range(times):
         guard.acquire().fail(OSError("no"))
 
@@ -158,8 +159,9 @@ def test_keywords_win_over_settings(registry: Registry) -> None:
 @pytest.mark.promise("K4")
 def test_a_contradiction_is_an_error_that_names_both(registry: Registry) -> None:
     """
-    Two values of one field under one name are an error at decoration: it names field, name, both
-    values and who said the first, and changes nothing.
+    Two values of one field under one name are an error at decoration.
+
+    It names field, name, both values and who said the first, and changes nothing.
     """
     defined("shop.users.load", registry.command("db", error_percent=25, buckets=5))
     with pytest.raises(ConfigurationError) as caught:
@@ -190,7 +192,7 @@ def test_a_contradiction_shows_at_first_use(registry: Registry, use: str) -> Non
                 pass
         else:
             other.acquire()
-    assert registry.get("db").totals[Outcome.SUCCESS] == 0  # type: ignore[union-attr]
+    assert registry.get("db").totals[Outcome.SUCCESS] == 0
 
 
 @pytest.mark.promise("K4")
@@ -205,8 +207,9 @@ def test_the_same_value_twice_is_no_contradiction(registry: Registry) -> None:
 
 def test_a_function_defined_anew_replaces_what_it_said(registry: Registry) -> None:
     """
-    The same `module.qualname` again, as in a notebook or after a reload, is no contradiction: its
-    new word counts, and what it says no more is forgotten.
+    The same `module.qualname` again, as in a notebook or after a reload, is no contradiction.
+
+    Its new word counts, and what it says no more is forgotten.
     """
     first = registry.command("db", error_percent=25, buckets=5)
     defined("shop.users.load", first)
@@ -214,7 +217,7 @@ def test_a_function_defined_anew_replaces_what_it_said(registry: Registry) -> No
     second = registry.command("db", error_percent=75)
     defined("shop.users.load", second)
     assert second.settings.error_percent == first.settings.error_percent == 75
-    assert registry.get("db").settings.buckets == 10  # type: ignore[union-attr]
+    assert registry.get("db").settings.buckets == 10
     assert second.snapshot().totals[Outcome.FAILURE] == 1
 
 
@@ -277,8 +280,9 @@ def test_timeouts_belong_to_each_command(registry: Registry) -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_configure_wins_over_the_code(registry: Registry, when: str) -> None:
     """
-    Said before or after the command exists, configuration wins over keywords, keywords over
-    defaults.
+    Configuration wins over keywords, keywords over defaults.
+
+    It is said before or after the command exists.
     """
 
     def say() -> None:
@@ -335,7 +339,7 @@ def test_a_mapping_changed_later_changes_nothing(registry: Registry) -> None:
     changes = {"db": {"latency_buckets": [1.0, 2.0]}}
     registry.configure(changes)
     changes["db"]["latency_buckets"].append(3.0)
-    changes["db"]["buckets"] = 3  # type: ignore[assignment]
+    changes["db"]["buckets"] = 3
     assert registry.command("db").settings.latency_buckets == (1.0, 2.0)
     assert registry.command("db").settings.buckets == 10
 
@@ -370,8 +374,9 @@ def test_a_mapping_with_a_fault_changes_nothing(
 @pytest.mark.promise("K2")
 def test_a_fault_across_code_and_configuration_changes_nothing(registry: Registry) -> None:
     """
-    A field that only contradicts what the code says of that name is a fault like any other: no
-    name of the mapping is changed, now or for commands made later.
+    A field that only contradicts what the code says of that name is a fault like any other.
+
+    No name of the mapping is changed, now or for commands made later.
     """
     a = registry.command("a")
     b = registry.command("b", sleep_window=30)
@@ -631,8 +636,9 @@ def test_a_key_cannot_pass_for_another(registry: Registry) -> None:
 @pytest.mark.promise("J5", "M3")
 def test_keys_are_bounded(registry: Registry) -> None:
     """
-    Idle keys nobody holds make room for new ones: many thousand keys are never more than `max_size`
-    names.
+    Idle keys nobody holds make room for new ones.
+
+    Many thousand keys are never more than `max_size` names.
     """
     hosts = registry.keyed("http:{host}", max_size=10)
     for number in range(5000):
@@ -645,8 +651,9 @@ def test_keys_are_bounded(registry: Registry) -> None:
 @pytest.mark.promise("J5", "M3")
 def test_beyond_the_bound_keys_share_one_command(registry: Registry) -> None:
     """
-    Where every key is in use the rest share the command of the key `other`; once one is idle, a new
-    key has its own again.
+    Where every key is in use the rest share the command of the key `other`.
+
+    Once one is idle, a new key has its own again.
     """
     hosts = registry.keyed("http:{host}", max_size=3)
     permits = [hosts(host=number).acquire() for number in range(3)]
@@ -726,6 +733,7 @@ def test_keyed_commands_are_made_by_many_threads(registry: Registry) -> None:
 
 
 def names_after(registry: Registry, *names: str) -> list[str]:
+    """The names there are after these were made, one by one, and held by nobody."""
     for name in names:
         registry.command(name)
     gc.collect()
@@ -746,8 +754,9 @@ def test_idle_names_leave_oldest_first(clock: FakeClock) -> None:
 @pytest.mark.parametrize("why", ["open", "half_open", "forced", "running", "held", "guarding"])
 def test_a_name_that_matters_does_not_leave(clock: FakeClock, why: str) -> None:
     """
-    Open, half-open, overridden or busy names, and those that something holds, stay whatever
-    `max_size` says.
+    Open, half-open, overridden or busy names stay whatever `max_size` says.
+
+    So do those that something holds.
     """
     registry = Registry(clock=clock, max_size=2)
     cmd: Any = registry.command("kept", volume_threshold=1)
@@ -879,7 +888,7 @@ def test_names_come_and_go_while_it_is_looked_at(registry: Registry) -> None:
     mutators = [Caller(mutate, number) for number in range(3)]
     try:
         for _ in range(300):
-            assert all(name in snapshot.name for name, snapshot in registry.snapshot().items())  # type: ignore[operator]
+            assert all(name == each.name for name, each in registry.snapshot().items())
             list(registry)
     finally:
         over.set()
@@ -895,7 +904,7 @@ def test_explain_says_why_calls_are_admitted_or_refused(
     registry: Registry, clock: FakeClock
 ) -> None:
     """
-    One paragraph, of the state as it is: closed, open for so long, half-open, forced, shadowed, full.
+    It is one paragraph: closed, open for so long, half-open, forced, shadowed, full.
     """
     cmd = registry.command("db", volume_threshold=2, max_concurrency=1, sleep_window=5)
     assert cmd.explain().startswith("'db' admits calls: its circuit is closed")

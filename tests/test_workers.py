@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import subprocess
@@ -9,7 +10,6 @@ import textwrap
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,7 +18,6 @@ from resilience import (
     Bulkhead,
     BulkheadFullError,
     CircuitBreaker,
-    Command,
     ConfigurationError,
     DeadlineExceededError,
     Outcome,
@@ -47,6 +46,7 @@ def workers(name: str) -> list[threading.Thread]:
 
 
 def here() -> threading.Thread:
+    """Where it is called."""
     return threading.current_thread()
 
 
@@ -76,8 +76,9 @@ def test_a_function_leaves_its_thread_only_when_asked(
     registry: Registry, clock: FakeClock, fields: dict[str, Any], *, leaves: bool
 ) -> None:
     """
-    By a `timeout=` in its own decorator or by `isolation="thread"`; otherwise it stays where its
-    caller is.
+    It leaves by a `timeout=` in its own decorator or by `isolation="thread"`.
+
+    Otherwise it stays where its caller is.
     """
     cmd = command("db", registry=registry, **fields)
     assert (cmd(here)() is not here()) == leaves
@@ -86,8 +87,9 @@ def test_a_function_leaves_its_thread_only_when_asked(
 
 def test_configuration_moves_nobody(registry: Registry, clock: FakeClock) -> None:
     """
-    A timeout that is configured, or shared by name, is judged in the caller's thread: thread-locals
-    and sessions stay what they are.
+    A timeout that is configured, or shared by name, is judged in the caller's thread.
+
+    Thread-locals and sessions stay what they are.
     """
     registry.configure("db", timeout=1)
     cmd = command("db", registry=registry)
@@ -207,10 +209,8 @@ def test_there_are_no_more_workers_than_calls(registry: Registry, clock: FakeClo
 
     def call(number: int) -> None:
         for _ in range(50):
-            try:
+            with contextlib.suppress(BulkheadFullError):
                 guarded()
-            except BulkheadFullError:
-                pass
 
     together(8, call)
     assert 1 <= len(used) <= 3
@@ -306,8 +306,9 @@ def test_a_thread_that_cannot_be_started_costs_no_slot(
     registry: Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Where the system gives no more threads the call fails with its error, and nothing counts as
-    running or abandoned afterwards.
+    Where the system gives no more threads the call fails with its error.
+
+    Nothing counts as running or abandoned afterwards.
     """
     cmd = command("poor", registry=registry, isolation="thread", max_concurrency=1)
     guarded = cmd(here)
@@ -331,8 +332,9 @@ def test_a_thread_that_cannot_be_started_costs_no_slot(
 @pytest.mark.promise("E7")
 def test_the_caller_gets_away_in_time(real: Registry) -> None:
     """
-    A call that hangs is left after `timeout`: the error names the command and its time, and the
-    thread is counted as abandoned, with its slot held, until it really ends.
+    A call that hangs is left after `timeout`: the error names the command and its time.
+
+    The thread is counted as abandoned, with its slot held, until it really ends.
     """
     cmd = command("hangs", registry=real, timeout=0.05, max_concurrency=1)
     gate = Gate()
@@ -437,8 +439,9 @@ def test_what_an_abandoned_call_raises_is_nobodys(
 
 def test_a_timeout_on_a_worker_opens_and_is_answered(real: Registry) -> None:
     """
-    It is a failure like any other for the circuit, and for the fallback, which runs in the caller's
-    thread.
+    It is a failure like any other for the circuit, and for the fallback.
+
+    That one runs in the caller's thread.
     """
     cmd = command(
         "answered", registry=real, timeout=0.02, volume_threshold=1, fallback=lambda error: here()
@@ -531,8 +534,9 @@ def test_a_function_that_returns_an_awaitable_is_an_error(
     registry: Registry, clock: FakeClock
 ) -> None:
     """
-    On a worker nobody can await it: a `TypeError` that names `async def`, and no coroutine that was
-    never awaited.
+    On a worker nobody can await it: a `TypeError` that names `async def`.
+
+    No coroutine is left that was never awaited.
     """
 
     async def coroutine() -> int:
@@ -566,8 +570,9 @@ def test_isolation_is_one_of_two(registry: Registry, clock: FakeClock, isolation
 @pytest.mark.promise("H1", "C7")
 def test_nested_commands_do_not_starve(registry: Registry, clock: FakeClock) -> None:
     """
-    A command called on another's worker has a worker of its own, to any depth and from many threads
-    at once.
+    A command called on another's worker has a worker of its own.
+
+    So it is to any depth, and from many threads at once.
     """
     commands = [
         command(f"level {level}", registry=registry, timeout=60, max_concurrency=8)
@@ -586,8 +591,9 @@ def test_a_command_that_calls_itself_is_refused_before_it_starves(
     registry: Registry, clock: FakeClock
 ) -> None:
     """
-    Recursion takes a slot and a worker for each level; the one that finds none is refused, although
-    it would be allowed to wait.
+    Recursion takes a slot and a worker for each level; the one that finds none is refused.
+
+    It would be allowed to wait, but only for itself.
     """
     cmd = command("self", registry=registry, timeout=60, max_concurrency=3, max_waiting=5)
     depths: list[int] = []
@@ -605,8 +611,9 @@ def test_a_command_that_calls_itself_is_refused_before_it_starves(
 
 def test_a_call_on_a_worker_of_its_caller_ends_with_it(real: Registry) -> None:
     """
-    The time of an outer command binds the inner one on its own worker: both threads are left in
-    time.
+    The time of an outer command binds the inner one on its own worker.
+
+    Both threads are left in time.
     """
     outer = command("outer", registry=real, timeout=0.05)
     inner = command("inner", registry=real, timeout=20)
@@ -708,8 +715,9 @@ def test_a_call_at_exit_is_made_or_refused_in_words() -> None:
 @pytest.mark.promise("I8")
 def test_importing_and_constructing_starts_no_thread() -> None:
     """
-    In a fresh interpreter there is one thread after import, construction and decoration, and no
-    event loop was imported.
+    In a fresh interpreter there is one thread after import, construction and decoration.
+
+    No event loop was imported.
     """
     status, output, errors, _ = played(
         """

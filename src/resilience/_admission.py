@@ -172,7 +172,12 @@ class Admission:
             token.generation = 0
             return token
         now = self._entry.clock()
-        refusal = self._entry.admit(token, plan.lease, now)
+        try:
+            refusal = self._entry.admit(token, plan.lease, now)
+        except BaseException:  # out of a listener
+            self._entry.drop(token)
+            self.put(token)
+            raise
         if refusal is not None:
             self.put(token)
             raise self._short_circuited(refusal)

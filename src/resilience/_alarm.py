@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import sys
 import weakref
-from contextvars import Context
+from contextvars import Context, ContextVar
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -200,9 +200,17 @@ def current_task() -> Any:
     return _asyncio_task() or _trio_task()
 
 
+_strand: ContextVar[object] = ContextVar("resilience_strand", default=None)
+
+
 def strand() -> object:
-    """Return what runs here: a task, or the number of a thread."""
-    return current_task() or get_ident()
+    """Return what runs here: a task, or the number of a thread, or what that works for."""
+    return current_task() or _strand.get() or get_ident()
+
+
+def stay_on_strand() -> None:
+    """Let what runs in this context elsewhere, while this waits for it, be the same strand."""
+    _strand.set(strand())
 
 
 def set_alarm(left: int, length: int | None = None) -> Alarm | None:

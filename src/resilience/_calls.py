@@ -98,7 +98,8 @@ def _on_thread(guard: Guard, workers: Workers, token: Token, job: Job) -> Any:
         workers.start(job)
         in_time = job.wait(None if bound is None else seconds(bound.left))
     except BaseException:
-        abandon()
+        if not job.unstarted:
+            abandon()
         raise
     if not in_time and bound is not None and abandon():
         raise bound.error()

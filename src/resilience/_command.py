@@ -162,7 +162,7 @@ class Command(Shell):
         refuse_async(fn, () if fallbacks is None else fallbacks.handlers)
         if not self._on_thread:
             return function_in(self._blocking, fn, fallbacks, self._guard)
-        limit = {**self._guard.entry.settings.chosen(), **self._given}.get("max_concurrency", 10)
+        limit = self._limit()
         if limit is None:
             raise ConfigurationError(
                 "max_concurrency must be an integer with thread isolation, not None: "
@@ -171,6 +171,17 @@ class Command(Shell):
         if self._workers is None:
             self._workers = Workers(self.name)
         return function_on_thread(self._guard, fn, fallbacks, self._workers)
+
+    def _limit(self) -> int | None:
+        """Return how many threads there may be at most, once what was given here is declared."""
+        entry = self._guard.entry
+        if entry.pool is not None:
+            return entry.pool.slots.capacity
+        for source in (entry.configured, self._given):
+            if "max_concurrency" in source:
+                limit: int | None = source["max_concurrency"]
+                return limit
+        return entry.settings.max_concurrency
 
     def guard_coroutine(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Guard a coroutine function."""

@@ -365,3 +365,7 @@ def read_length(value: Duration) -> int | None:
         message = f"seconds must be a time of at most {YEAR:,} seconds or infinity"
         raise ConfigurationError(f"{message}, not {show(value)}")
     return nanoseconds(max(length, -YEAR))
+
+
+for _each in (current_deadline, remaining):
+    _each.__module__ = "resilience"

@@ -113,3 +113,7 @@ def command(
         bulkhead=bulkhead,
         **fields,
     )
+
+
+for _each in (command, configure):
+    _each.__module__ = "resilience"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from resilience import _fork, _snapshot
 from resilience._core.circuit import Circuit, Refusal, Trial
 from resilience._core.outcome import Outcome, Override, State
-from resilience._core.slots import Slots, Token, Waiter
+from resilience._core.slots import VOID, Slots, Token, Waiter
 from resilience._core.tally import Tally
 from resilience._deadline import scopes
 from resilience._declared import Declared
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["Entry"]
 
 _NOBODY: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
-VOID: Final = -1
-"""The generation of an admission that was lost and has been counted."""
-
 FORCED_OPEN: Final = Refusal(State.OPEN, None)
 
 
@@ -288,6 +285,11 @@ class Entry:
                 self._drop(token)
             del self.lost[0]
 
+    def drop(self, token: Token) -> None:
+        """Count an admission that is not made use of as cancelled."""
+        with self.lock:
+            self._drop(token)
+
     def _drop(self, token: Token) -> None:
         journal, generation = token.journal, token.generation
         token.journal, token.generation = None, VOID
@@ -362,6 +364,7 @@ class Entry:
             journal, trial = token.journal, token.trial
             generation = token.generation if journal is None else journal.generation
             token.trial = token.owner = token.journal = None
+            token.generation = VOID
             if generation and generation < circuit.oldest:
                 return  # admitted before a fork, or counted when it was lost
             tally.count(verdict.outcome, duration)

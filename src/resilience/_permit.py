@@ -54,13 +54,13 @@ class Permit:
         self._settle(SUCCESS)
 
     def fail(
-        self, error: BaseException | None = None, *, retry_after: Duration | None = None
+        self, exc: BaseException | None = None, *, retry_after: Duration | None = None
     ) -> None:
         """
         Settle as a failure.
 
         Args:
-            error: What went wrong, for `last_error`.
+            exc: What went wrong, for `last_error`.
             retry_after: Seconds (>= 0) that the dependency asked to be left alone. If this failure
                 opens the circuit it stays open for at least as long, up to `sleep_window_max`, or
                 ten sleep windows where that is unset.
@@ -69,7 +69,7 @@ class Permit:
             ConfigurationError: `retry_after` is no such time; the permit stays unsettled.
         """
         hold = self._hold(retry_after)
-        self._settle(FAILED, None if error is None else describe(error), hold)
+        self._settle(FAILED, None if exc is None else describe(exc), hold)
 
     def release(self) -> None:
         """Settle without a verdict: the call counts as cancelled and moves nothing."""

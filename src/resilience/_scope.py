@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
 
+from resilience._calls import PLAIN, is_awaitable
 from resilience._deadline import Deadline, current, read_length
 from resilience._streams import async_stream, stream
 from resilience._wrap import wrap
@@ -105,8 +106,22 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         """Give each call this budget."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            with self:
-                return fn(*args, **kwargs)
+            with self as scope:
+                result = fn(*args, **kwargs)
+            if type(result) not in PLAIN and is_awaitable(result):
+                return awaited(result, scope)
+            return result
+
+        async def awaited(awaitable: Any, scope: Deadline) -> Any:
+            # What is left of the same budget: the function has only begun.
+            _start(scope)
+            try:
+                result = await awaitable
+            except BaseException as error:
+                _stop(scope, error)
+                raise
+            _stop(scope, None)
+            return result
 
         return call
 

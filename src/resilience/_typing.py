@@ -43,7 +43,8 @@ class _TakesCls(Protocol):
 
 Method = TypeVar(
     "Method",
-    bound=_TakesSelf | _TakesCls | classmethod[Any, ..., Any] | staticmethod[..., Any],
+    # Text: before Python 3.14 those two cannot be subscripted at run time.
+    bound="_TakesSelf | _TakesCls | classmethod[Any, ..., Any] | staticmethod[..., Any]",
 )
 """A method of any kind, whose type is left as it is."""
 

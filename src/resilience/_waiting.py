@@ -56,20 +56,57 @@ def wait_for_slot(entry: Entry, left: Callable[[], int | None]) -> Token | None:
 async def await_slot(entry: Entry, left: Callable[[], int | None]) -> Token | None:
     """Wait in a task for at most `left()` nanoseconds; `None`: no slot came in time."""
     waiter = Waiter()
-    event = anyio.Event()
-    waiter.wake = _waker(event)
+    bell = _Bell()
+    waiter.wake = bell.ring
     try:
         if not entry.enqueue(waiter):
             return None
         entry.assign()
         while waiter.token is None and (pause := _pause(left())) > 0:
-            with anyio.move_on_after(pause):
-                await event.wait()
+            await bell.wait(pause)
             if waiter.token is None:
                 entry.assign()
         return _claim(waiter)
     finally:
         entry.leave(waiter)
+
+
+class _Bell:
+    """What wakes a task from any thread."""
+
+    __slots__ = ("_event", "_native")
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+        # asyncio's loop, or trio's token.
+        self._native: Any = anyio.lowlevel.current_token().native_token
+
+    def ring(self) -> bool:
+        """Wake the task; false: its loop was closed, or trio's run is over."""
+        native = self._native
+        soon = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
+        try:
+            soon(self._set)
+        except RuntimeError:
+            return False
+        return True
+
+    def _set(self) -> None:
+        self._event.set()
+
+    async def wait(self, pause: float) -> None:
+        """Wait until it rings, or for a while."""
+        self._event = anyio.Event()
+        if not hasattr(self._native, "call_later"):
+            with anyio.move_on_after(pause):
+                await self._event.wait()
+            return
+        # Without a scope of anyio's: that does not survive a task that is closed, not ended.
+        timer = self._native.call_later(pause, self._set)
+        try:
+            await self._event.wait()
+        finally:
+            timer.cancel()
 
 
 def _pause(left: int | None) -> float:
@@ -79,17 +116,3 @@ def _pause(left: int | None) -> float:
 def _claim(waiter: Waiter) -> Token | None:
     token, waiter.token = waiter.token, None
     return token
-
-
-def _waker(event: anyio.Event) -> Callable[[], bool]:
-    native: Any = anyio.lowlevel.current_token().native_token
-    soon = getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
-
-    def wake() -> bool:
-        try:
-            soon(event.set)
-        except RuntimeError:  # the loop was closed, or trio's run is over
-            return False
-        return True
-
-    return wake

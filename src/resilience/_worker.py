@@ -20,6 +20,8 @@ from contextvars import copy_context
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
+from resilience import _alarm
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -43,11 +45,15 @@ class Job:
         "_fn",
         "_kwargs",
         "_result",
+        "unstarted",
     )
 
     def __init__(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
         self._fn, self._args, self._kwargs = fn, args, kwargs
         self._context = copy_context()
+        # The caller waits for the worker: the two are one strand.
+        self._context.run(_alarm.stay_on_strand)
+        self.unstarted = False
         self._result: Any = None
         self._error: BaseException | None = None
         self._claim = allocate_lock()
@@ -117,7 +123,12 @@ class Workers:
         try:
             worker = self._idle.pop()
         except IndexError:
-            _Worker(f"{self._name}-{next(self._count)}", self._idle, job).start()
+            worker = _Worker(f"{self._name}-{next(self._count)}", self._idle, job)
+            try:
+                worker.start()
+            except Exception:
+                job.unstarted = True
+                raise
         else:
             worker.take(job)
 

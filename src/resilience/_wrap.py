@@ -48,6 +48,9 @@ def wrap(shell: Colours, fn: Any, **facts: object) -> Any:
     guarded = _guard(shell, fn)
     own = fn if inspect.isfunction(fn) or inspect.ismethod(fn) else None
     functools.update_wrapper(guarded, fn, updated=() if own is None else ("__dict__",))
+    if own is None:
+        for name in ("__name__", "__qualname__"):
+            setattr(guarded, name, getattr(fn, name, None) or _name_of(fn, name))
     for name, fact in facts.items():
         setattr(guarded, name, fact)
     return guarded
@@ -71,6 +74,14 @@ def _code_of(fn: Any) -> Any:
     return fn if inspect.isroutine(fn) else type(fn).__call__
 
 
+def _name_of(fn: Any, attribute: str) -> str:
+    """Return the name of what a partial calls, or of what a callable object is."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    name: str = getattr(fn, attribute, None) or getattr(cast("Any", type(fn)), attribute)
+    return name
+
+
 def _method(fn: object) -> Any:
     """Return the function of a class or static method."""
     return cast("Any", fn).__func__ if isinstance(fn, (classmethod, staticmethod)) else None
@@ -79,7 +90,7 @@ def _method(fn: object) -> Any:
 def source_of(fn: Any) -> str:
     """Return `module.qualname`, by which a definition is known again when it is made anew."""
     fn = _method(fn) or fn
+    name = _name_of(fn, "__qualname__")
     while isinstance(fn, functools.partial):
         fn = fn.func
-    name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
     return f"{getattr(fn, '__module__', None) or type(fn).__module__}.{name}"

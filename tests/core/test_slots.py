@@ -373,6 +373,32 @@ def test_a_token_that_holds_no_slot_frees_none() -> None:
     assert (room.in_flight, room.free) == (0, [])
 
 
+def test_a_new_token_is_of_no_call_yet() -> None:
+    """
+    A token says nothing of a call until a shell has attached it, but says when it is dropped.
+    """
+    lost: list[Token] = []
+    token = Token(None, lost)
+    assert (token.generation, token.started, token.abandoned, token.trial) == (0, 0, False, None)
+    del token
+    assert len(lost) == 1
+
+
+@pytest.mark.promise("C4")
+def test_a_token_laid_back_before_its_finalizer_ran_counts_for_nothing() -> None:
+    """
+    Found idle by its finalizer it is struck off and replaced; nobody has to settle it.
+    """
+    room = slots(1)
+    (token,) = taken(room, 1)
+    room.put(token)
+    token.__del__()  # as a collection does that has found it in a cycle with what laid it back
+    assert room.free == []
+    assert (room.lost, token.lost) == ([token], None)
+    room.reclaim(token)
+    assert (room.in_flight, room.issued) == (0, 0)
+
+
 def test_a_forked_child_begins_with_all_its_slots() -> None:
     """
     Nothing runs and nobody waits in the child; tokens of the parent return to nowhere.

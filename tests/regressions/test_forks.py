@@ -258,7 +258,7 @@ def play(script: str) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=25,  # a parent that hangs is no better
         check=False,
     )
     assert played.stderr == ""

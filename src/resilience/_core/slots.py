@@ -25,9 +25,13 @@ But for `grab` and `put`, not thread-safe; the shell locks.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Slots", "Token", "Waiter"]
+__all__ = ["VOID", "Slots", "Token", "Waiter"]
+
+
+VOID: Final = -1
+"""The generation of a token that stands for no call that is still to be counted."""
 
 
 class Token:
@@ -55,7 +59,7 @@ class Token:
         self.home = home
         self.lost = lost
         self.pool: list[Token] | None = None
-        self.generation = 0
+        self.generation = VOID
         self.journal: Any = None
         self.started = 0
         self.abandoned = False

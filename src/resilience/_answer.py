@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final, overload
 
 from resilience._calls import PLAIN, is_awaitable
 from resilience._deadline import current
 from resilience._entry import Entry
 from resilience._fallback import Fallbacks, handlers_of, refuse_async
 from resilience._streams import async_stream, stream
+from resilience._typing import Guarded, Method
 from resilience._verdict import Failures, deadline_errors, leaves, verdicts_of
 from resilience._wrap import wrap
 from resilience.errors import ConfigurationError
@@ -16,7 +17,6 @@ from resilience.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resilience._typing import Guarded
 
 __all__ = ["fallback"]
 
@@ -58,10 +58,13 @@ class fallback:  # noqa: N801 - read as a statement: `@fallback(cached)`
         self._verdicts = verdicts_of(handle, (), None)
         self.fallbacks = Fallbacks(Entry(None), handlers_of(handlers))
 
-    def __call__(self, fn: Callable[P, R], /) -> Guarded[P, R]:
+    @overload
+    def __call__(self, fn: Method, /) -> Method: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Guarded[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any:
         """Give a function of any kind these fallbacks."""
-        guarded: Guarded[P, R] = wrap(self, fn)
-        return guarded
+        return wrap(self, fn)
 
     def answers(self, error: BaseException) -> bool:
         """Whether an error is to be answered."""

@@ -8,7 +8,7 @@ goes the general way of `_calls.py`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, final
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, final, overload
 
 from resilience._calls import PLAIN, coroutine_in, function_in, is_awaitable
 from resilience._core.outcome import State
@@ -18,6 +18,7 @@ from resilience._guard import Guard
 from resilience._plan import make_plan
 from resilience._quick import FULL
 from resilience._shell import Shell
+from resilience._typing import Guarded, Method
 from resilience._verdict import Failures, verdicts_of
 from resilience._wrap import wrap
 from resilience.errors import ConfigurationError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from resilience._core.circuit import Journal
     from resilience._registry import Registry
     from resilience._snapshot import Snapshot
-    from resilience._typing import Guarded
     from resilience.settings import Fields, Settings
 
 __all__ = ["CircuitBreaker"]
@@ -106,10 +106,13 @@ class CircuitBreaker(Shell):
             )
         )
 
-    def __call__(self, fn: Callable[P, R], /) -> Guarded[P, R]:
+    @overload
+    def __call__(self, fn: Method, /) -> Method: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Guarded[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any:
         """Guard a function of any kind. Raises `TypeError` for what cannot be guarded."""
-        guarded: Guarded[P, R] = wrap(self, fn)
-        return guarded
+        return wrap(self, fn)
 
     @property
     def state(self) -> State:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final, overload
 
 from resilience._calls import coroutine_in, function_in
 from resilience._default import declared
 from resilience._guard import Guard
 from resilience._plan import make_plan
 from resilience._shell import Shell
+from resilience._typing import Guarded, Method
 from resilience._verdict import verdicts_of
 from resilience._wrap import wrap
 from resilience.settings import read
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from resilience._entry import Entry
     from resilience._registry import Registry
     from resilience._snapshot import Snapshot
-    from resilience._typing import Guarded
     from resilience._units import Duration
 
 __all__ = ["Bulkhead"]
@@ -90,10 +90,13 @@ class Bulkhead(Shell):
             )
         )
 
-    def __call__(self, fn: Callable[P, R], /) -> Guarded[P, R]:
+    @overload
+    def __call__(self, fn: Method, /) -> Method: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Guarded[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any:
         """Guard a function of any kind. Raises `TypeError` for what cannot be guarded."""
-        guarded: Guarded[P, R] = wrap(self, fn)
-        return guarded
+        return wrap(self, fn)
 
     @property
     def entry(self) -> Entry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, final
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, final, overload
 
 from resilience._calls import coroutine_in, function_in, function_on_thread
 from resilience._core.outcome import Override, State
@@ -13,6 +13,7 @@ from resilience._names import check_name
 from resilience._plan import Plan, make_plan
 from resilience._shell import Shell
 from resilience._snapshot import Snapshot, explain
+from resilience._typing import GuardedByCommand, Method
 from resilience._units import show
 from resilience._verdict import Failures, verdicts_of
 from resilience._worker import Workers
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from resilience._bulkhead import Bulkhead
     from resilience._permit import Permit
     from resilience._registry import Registry
-    from resilience._typing import GuardedByCommand
     from resilience.settings import Fields
 
 __all__ = ["Command", "Isolation"]
@@ -61,6 +61,7 @@ class Command(Shell):
         "_isolation",
         "_on_thread",
         "_registry",
+        "_source",
         "_workers",
     )
 
@@ -94,6 +95,7 @@ class Command(Shell):
         )
         self._fallbacks_given = Fallbacks(entry, handlers) if handlers else None
         self._workers: Workers | None = None
+        self._source: str | None = None
         if bulkhead is not None and bulkhead.entry is not entry:
             entry.pool = bulkhead.entry
         slots = entry if entry.pool is None else entry.pool
@@ -122,7 +124,11 @@ class Command(Shell):
 
     # -- guarding
 
-    def __call__(self, fn: Callable[P, R], /) -> GuardedByCommand[P, R]:
+    @overload
+    def __call__(self, fn: Method, /) -> Method: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> GuardedByCommand[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any:
         """
         Guard a function of any kind; it keeps its name, signature and colour.
 
@@ -130,8 +136,9 @@ class Command(Shell):
             TypeError: It cannot be guarded, or a sync function has an async fallback.
             ConfigurationError: Its settings contradict another command of that name.
         """
-        guarded: GuardedByCommand[P, R] = wrap(self, fn, command=self)
-        self._guard.entry.declare(self._given, source_of(fn))
+        guarded = wrap(self, fn, command=self)
+        self._source = source_of(fn)
+        self._guard.entry.declare(self._given, self._source)
         return guarded
 
     def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -154,7 +161,10 @@ class Command(Shell):
         return result
 
     def _declare(self) -> None:
-        self._guard.entry.declare(self._given, "")
+        """Say at the first use what decoration would have said."""
+        if self._source is None:
+            self._guard.entry.declare(self._given, "")
+            self._source = ""
 
     def guard_function(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Guard a function, in its caller's thread or on one of its own."""

@@ -59,6 +59,10 @@ class Declared:
         self.settings = _merge(said, self.configured)
         self._said = said
 
+    def check(self, fields: Mapping[str, Any]) -> None:
+        """Raise what `configure` would raise."""
+        _merge(self._said, {**self.configured, **fields})
+
     def configure(self, fields: Mapping[str, Any]) -> None:
         """Change fields, over whatever the code says. Plain values, as `settings.read` returns."""
         configured = {**self.configured, **fields}

@@ -109,6 +109,11 @@ class Entry:
             self._apply(self.settings, now, draw)
         self.assign()
 
+    def check(self, fields: Mapping[str, Any]) -> None:
+        """Raise `ConfigurationError` if these cannot be configured."""
+        with self.lock:
+            self._declared.check(fields)
+
     def configure(self, fields: Mapping[str, Any]) -> None:
         """Change fields, over whatever the code says."""
         now, draw = self.clock(), self._draw()
@@ -161,31 +166,34 @@ class Entry:
     def admit(self, token: Token, timeout: int, now: int) -> Refusal | None:
         """Let the circuit admit the call that holds `token`, or refuse and count it."""
         with self.lock:
-            circuit = self.circuit
             refusal = self.refusal(now)
             rides = self._rides()
-            if refusal is not None and not rides:
+            if refusal is None or rides:
+                refusal = None
+                self._admit(token, timeout, now, rides=rides)
+            else:
                 self._reject(Outcome.SHORT_CIRCUITED, now)
-                self.listeners.deliver()
-                return refusal
-            token.owner = self
-            if circuit.override is not None and circuit.ask(now) is not None and not rides:
-                # Admitted against the live state: it runs, and its result moves nothing.
-                token.generation = 0
-                if circuit.override is Override.SHADOW:
-                    self.shadow(Outcome.SHORT_CIRCUITED)
-                return None
-            if circuit.state is not State.CLOSED and not rides:
-                # The claim stands in the token before the circuit knows it: an interrupt in
-                # between loses neither.
-                token.trial = Trial(timeout)
-                before = circuit.last
-                circuit.admit(token.trial, now)
-                if circuit.last is not before:
-                    self._changed()
-            token.generation = circuit.generation
         self.listeners.deliver()
-        return None
+        return refusal
+
+    def _admit(self, token: Token, timeout: int, now: int, *, rides: bool) -> None:
+        circuit = self.circuit
+        token.owner = self
+        if circuit.override is not None and circuit.ask(now) is not None and not rides:
+            # Admitted against the live state: it runs, and its result moves nothing.
+            token.generation = 0
+            if circuit.override is Override.SHADOW:
+                self.shadow(Outcome.SHORT_CIRCUITED)
+            return
+        if circuit.state is not State.CLOSED and not rides:
+            # The claim stands in the token before the circuit knows it: an interrupt in
+            # between loses neither.
+            token.trial = Trial(timeout)
+            before = circuit.last
+            circuit.admit(token.trial, now)
+            if circuit.last is not before:
+                self._changed()
+        token.generation = circuit.generation
 
     def _rides(self) -> bool:
         """Whether the running code is inside a trial of this half-open circuit."""

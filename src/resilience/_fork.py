@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import os
 import weakref
-from threading import Lock
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from threading import RLock
+from threading import RLock
+from typing import Protocol
 
 __all__ = ["remember"]
 
@@ -28,7 +25,7 @@ class Survivor(Protocol):
 
 
 _survivors: set[weakref.ref[Survivor]] = set()
-_lock = Lock()
+_lock = RLock()  # a signal handler may make a guard while one is being made
 _held: list[Survivor] = []
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import string
 import weakref
-import zlib
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, final
+from hashlib import blake2s
+from typing import TYPE_CHECKING, Any, Final, final
 
-from resilience._names import check_name
+from resilience._names import LONGEST, check_name
 from resilience._units import is_integer, show
 from resilience.errors import ConfigurationError
 
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Keyed"]
 
-LONGEST_KEY = 200
+MARK: Final = "~"
+"""Stands before the checksum of a key that was escaped or cut, and in no other."""
+
+DIGEST: Final = 16
+"""Characters of that checksum."""
 
 
 @final
@@ -36,10 +40,14 @@ class Keyed:
     __slots__ = (
         "__weakref__",
         "_commands",
+        "_every",
         "_fields",
+        "_longest",
+        "_marked",
         "_max_size",
         "_options",
         "_registry",
+        "_rest",
         "_template",
     )
 
@@ -49,13 +57,25 @@ class Keyed:
         if not is_integer(max_size) or max_size < 1:
             raise ConfigurationError(f"max_size must be an integer from 1 on, not {show(max_size)}")
         check_name(template)
-        self._fields = frozenset(
-            field for _, field, _, _ in string.Formatter().parse(template) if field is not None
-        )
-        if not self._fields or not all(field.isidentifier() for field in self._fields):
+        try:
+            parts = tuple(string.Formatter().parse(template))
+        except ValueError:
+            parts = ()
+        fields = [field for _, field, _, _ in parts if field is not None]
+        if not fields or not all(field.isidentifier() for field in fields):
             raise ConfigurationError(
                 f"template must name its key in braces, as in 'http:{{host}}', not {show(template)}"
             )
+        self._fields = frozenset(fields)
+        # What stands between two fields must not stand in them, or two keys would have one name.
+        between = [literal for literal, field, _, _ in parts[1:] if field is not None]
+        self._marked = MARK + "".join(each for text in between for each in text)
+        self._every = not all(between)
+        # What is left of a name beside the template, shared by the fields.
+        self._longest = min(200, (LONGEST - len(template)) // len(self._fields))
+        if self._longest < 2 * DIGEST:
+            raise ConfigurationError(f"template leaves no room for its fields: {show(template)}")
+        self._rest: Command | None = None
         self._registry = registry
         self._template = template
         self._max_size = max_size
@@ -77,39 +97,53 @@ class Keyed:
         if found is None:
             while len(self._commands) >= self._max_size:
                 if not self._make_room():
-                    name = self._name(dict.fromkeys(self._fields, "other"))
-                    break
-            made = self._registry.command(name, **self._options)
-            found = self._commands.setdefault(name, made)
+                    return self._others()
+            found = self._commands.setdefault(name, self._make(name))
         with contextlib.suppress(KeyError):  # another thread is making room
             self._commands.move_to_end(name)
         return found
+
+    def _make(self, name: str) -> Command:
+        return self._registry.command(name, **self._options)
+
+    def _others(self) -> Command:
+        """Return the command that the keys share for which there is no room."""
+        if self._rest is None:
+            self._rest = self._make(self._template.format(**dict.fromkeys(self._fields, "other")))
+        return self._rest
 
     def __len__(self) -> int:
         return len(self._commands)
 
     def _name(self, key: dict[str, object]) -> str:
-        return self._template.format(**{field: _plain(value) for field, value in key.items()})
+        plain = {field: self._plain(str(value)) for field, value in key.items()}
+        return self._template.format(**plain)
+
+    def _plain(self, text: str) -> str:
+        """Return a text that may stand in a name, and that is no other value's."""
+        if (
+            0 < len(text) <= self._longest
+            and text.isprintable()
+            and not self._every
+            and not any(each in text for each in self._marked)
+        ):
+            return text
+        escaped = text[: self._longest].encode("unicode_escape", "backslashreplace").decode("ascii")
+        check = blake2s(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST // 2).hexdigest()
+        return f"{escaped[: self._longest - DIGEST - 1]}{MARK}{check}"
 
     def _make_room(self) -> bool:
         """Let the key go that was longest not asked for, is idle, and nobody else holds."""
-        for name, command in self._commands.copy().items():
-            if not command.idle:
+        for name in tuple(self._commands.copy()):
+            command = self._commands.get(name)
+            if command is None or not command.idle:
                 continue
             held = weakref.ref(command)
-            self._commands.pop(name, None)
             del command
+            self._commands.pop(name, None)
             survivor = held()
             if survivor is None:
-                self._registry.remove(name)
+                self._registry.let_go(name)
                 return True
             self._commands.setdefault(name, survivor)
         return False
-
-
-def _plain(value: object) -> str:
-    text = str(value)
-    if len(text) <= LONGEST_KEY and text.isprintable() and text:
-        return text
-    escaped = text[:LONGEST_KEY].encode("unicode_escape", "backslashreplace").decode("ascii")
-    return f"{escaped[:LONGEST_KEY]}~{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"

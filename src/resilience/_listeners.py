@@ -10,7 +10,7 @@ delivered by the round that is under way.
 from __future__ import annotations
 
 from collections import deque
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, final
 
 import attrs
@@ -116,7 +116,7 @@ class Listeners:
         self.all: tuple[Callable[[Event], object], ...] = ()
         self._queue: deque[Event] = deque()
         self._turn = Lock()
-        self._change = Lock()
+        self._change = RLock()
 
     def subscribe(self, listener: Callable[[Event], object]) -> Callable[[], None]:
         """Add a listener; returns what removes it again, which may be called twice."""
@@ -127,9 +127,9 @@ class Listeners:
         def unsubscribe() -> None:
             with self._change:
                 if left:
-                    kept = list(self.all)
-                    kept.remove(left.pop())
-                    self.all = tuple(kept)
+                    places = [at for at, each in enumerate(self.all) if each is left[0]]
+                    left.clear()
+                    self.all = self.all[: places[0]] + self.all[places[0] + 1 :]
 
         return unsubscribe
 
@@ -157,4 +157,4 @@ class Listeners:
         """Begin anew in a child process, where another thread may have held a lock."""
         self._queue.clear()
         self._turn = Lock()
-        self._change = Lock()
+        self._change = RLock()

@@ -7,7 +7,7 @@ from typing import Final
 from resilience._units import show
 from resilience.errors import ConfigurationError
 
-__all__ = ["check_name"]
+__all__ = ["LONGEST", "check_name"]
 
 LONGEST: Final = 1000
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack, final, overload
 from resilience import _fork
 from resilience._command import Command, Isolation
 from resilience._entry import Entry
+from resilience._fallback import is_async
 from resilience._keyed import Keyed
 from resilience._listeners import Listeners
 from resilience._names import check_name
@@ -71,8 +72,9 @@ class Registry:
         max_size: int | None = None,
     ) -> None:
         faults: list[str] = []
-        now: Any = clock()
-        if not is_integer(now):
+        given: Any = clock
+        now = given() if callable(given) else given
+        if not callable(given) or not is_integer(now):
             faults.append(f"clock must give integer nanoseconds, not {show(now)}")
         if not callable(random):
             faults.append(f"random must be a callable, not {show(random)}")
@@ -161,10 +163,13 @@ class Registry:
             ConfigurationError: A field is wrong; nothing was changed.
         """
         changes = {name: fields_of(settings, fields)} if isinstance(name, str) else _read_all(name)
+        for each, plain in changes.items():
+            check_name(each)
+            Settings(**{**self._configured.get(each, {}), **plain})
+            entry = self._entries.get(each)
+            if entry is not None:
+                entry.check(plain)
         with self.lock:
-            for each, plain in changes.items():
-                check_name(each)
-                Settings(**{**self._configured.get(each, {}), **plain})
             for each, plain in changes.items():
                 self._configured[each] = {**self._configured.get(each, {}), **plain}
         for each, plain in changes.items():
@@ -224,26 +229,31 @@ class Registry:
         return {name: entry.snapshot() for name, entry in self._entries.copy().items()}
 
     def _make_room(self, newest: Entry) -> None:
+        """Let those go that are idle and that nobody else holds, oldest first."""
         if self._max_size is None or len(self._entries) <= self._max_size:
             return
-        for name in self._entries.copy():
+        idle = [name for name in tuple(self._entries.copy()) if self._is_idle(name, newest)]
+        for name in idle:
             if len(self._entries) <= self._max_size:
                 return
-            self._let_go(name, newest)
+            self.let_go(name)
 
-    def _let_go(self, name: str, newest: Entry) -> None:
-        """Drop a name that is idle, and take it back if somebody still holds it."""
-        entry = self._entries.get(name)
-        if entry is None or entry is newest or not entry.idle:
-            return
+    def let_go(self, name: str) -> bool:
+        """Let go of a name; false, and it stays, if somebody else holds it."""
         with self.lock:
-            if self._entries.get(name) is not entry:
-                return
+            entry = self._entries.pop(name, None)
+            if entry is None:
+                return True
             held = weakref.ref(entry)
-            del self._entries[name], entry
+            del entry
             survivor = held()
             if survivor is not None:
-                self._entries = {name: survivor, **self._entries}
+                self._entries = {**self._entries, name: survivor}
+            return survivor is None
+
+    def _is_idle(self, name: str, newest: Entry) -> bool:
+        entry = self._entries.get(name)
+        return entry is not None and entry is not newest and entry.idle
 
     # -- events
 
@@ -260,7 +270,15 @@ class Registry:
 
         Returns:
             What ends the subscription.
+
+        Raises:
+            ConfigurationError: It cannot be called.
+            TypeError: It is async.
         """
+        if not callable(listener):
+            raise ConfigurationError(f"a listener must be a callable, not {show(listener)}")
+        if is_async(listener):
+            raise TypeError(f"a listener is not awaited, so {show(listener)} cannot be async")
         return self.listeners.subscribe(listener)
 
     def forked(self) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final, overload
 
 from resilience._calls import PLAIN, is_awaitable
 from resilience._deadline import Deadline, current, read_length
 from resilience._streams import async_stream, stream
+from resilience._typing import Guarded, Method
 from resilience._wrap import wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from resilience._typing import Guarded
     from resilience._units import Duration
 
 __all__ = ["deadline"]
@@ -97,10 +97,13 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
 
     # -- as a decorator
 
-    def __call__(self, fn: Callable[P, R], /) -> Guarded[P, R]:
+    @overload
+    def __call__(self, fn: Method, /) -> Method: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Guarded[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any:
         """Give each call of a function this budget. Raises `TypeError` for what is no function."""
-        guarded: Guarded[P, R] = wrap(self, fn)
-        return guarded
+        return wrap(self, fn)
 
     def guard_function(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Give each call this budget."""

@@ -8,6 +8,7 @@ documentation's tables, the error messages and `resilience_setting` are all read
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
@@ -84,8 +85,10 @@ def _percent(value: Any) -> float | Decimal:
     share = None if hasattr(value, "total_seconds") else number(value)
     if share is None or not 0 < share <= 100:  # noqa: PLR2004 - a percentage
         raise ValueError
-    exact: float | Decimal = value  # as written: `number` has seen what it is
-    return exact
+    # As written, and of a plain type: what a subclass prints is its own affair.
+    if isinstance(value, Decimal):
+        return Decimal(value)
+    return int(value) if isinstance(value, int) else float(value)
 
 
 def _share(value: object) -> float:
@@ -200,17 +203,17 @@ class Settings:
         f"1 to 100 increasing times in (0, {YEAR:,}] seconds",
         _times,
     )
-    given: frozenset[str] = attrs.field(default=frozenset(), eq=False, repr=False)
+    given: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
 
     def __init__(self, **fields: Unpack[Fields]) -> None:
-        plain = read(dict(fields))
+        plain, faults = _read(dict(fields))
+        wrong = fields.keys() - plain.keys()
+        faults += _contradictions({**_DEFAULTS, **plain}, dict(fields), wrong)
+        if faults:
+            raise ConfigurationError(*faults)
         attrs_init: Any = getattr(self, "__attrs_init__")  # noqa: B009 - unknown to type checkers
-        attrs_init(**plain, given=frozenset(plain))
-        if self.sleep_window_max is not None and self.sleep_window_max < self.sleep_window:
-            raise ConfigurationError(
-                f"sleep_window_max must be at least sleep_window ({self.sleep_window:g}) or None, "
-                f"not {self.sleep_window_max:g}"
-            )
+        attrs_init(**plain)
+        object.__setattr__(self, "given", frozenset(plain))
 
     def replace(self, **fields: Unpack[Fields]) -> Settings:
         """Return these settings with some fields changed."""
@@ -235,25 +238,20 @@ class Settings:
             >>> Settings.from_hystrix({"timeout": 500, "error_percent_threshold": 0}).timeout
             0.5
         """
+        if not isinstance(config, Mapping):
+            raise ConfigurationError(f"a Hystrix configuration is a mapping, not {show(config)}")
+        given: dict[str, Any] = dict(config)
+        faults = [_unknown(key, _HYSTRIX) for key in given if key not in _HYSTRIX]
         fields: dict[str, Any] = {"count_rejections": True}
-        faults: list[str] = []
-        read_count = _count(0)
-        for key, value in config.items():
-            if key not in _HYSTRIX:
-                faults.append(_unknown(key, _HYSTRIX))
-                continue
+        amount_of = _Range("an integer from 0 on", _count(0))
+        for key, (name, default, scale) in _HYSTRIX.items():
             try:
-                amount = _Range("an integer from 0 on", read_count)(key, value)
+                amount = amount_of(key, given.get(key, 0)) or default
+                fields[name] = FIELDS[name](key, amount / scale if scale > 1 else amount)
             except ValueError as fault:
                 faults.append(str(fault))
-                continue
-            name, default, scale = _HYSTRIX[key]
-            amount = amount or default
-            fields[name] = amount / scale if scale > 1 else amount
         if faults:
             raise ConfigurationError(*faults)
-        for name, default, scale in _HYSTRIX.values():
-            fields.setdefault(name, default / scale if scale > 1 else default)
         return cls(**fields)
 
     def rules(self) -> Rules:
@@ -289,6 +287,9 @@ _HYSTRIX: Final = {
 }
 
 
+_DEFAULTS: Final = {field.name: field.default for field in attrs.fields(Settings)}
+
+
 def read(fields: Mapping[str, Any]) -> dict[str, Any]:
     """
     Check settings by keyword and return them as plain values.
@@ -296,6 +297,13 @@ def read(fields: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigurationError: All faults together, unknown names among them.
     """
+    plain, faults = _read(fields)
+    if faults:
+        raise ConfigurationError(*faults)
+    return plain
+
+
+def _read(fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     plain: dict[str, Any] = {}
     faults: list[str] = []
     for name, value in fields.items():
@@ -306,9 +314,18 @@ def read(fields: Mapping[str, Any]) -> dict[str, Any]:
             plain[name] = FIELDS[name](name, value)
         except ValueError as fault:
             faults.append(str(fault))
-    if faults:
-        raise ConfigurationError(*faults)
-    return plain
+    return plain, faults
+
+
+def _contradictions(
+    plain: Mapping[str, Any], fields: Mapping[str, Any], wrong: AbstractSet[str]
+) -> list[str]:
+    """Return the faults between fields, where each of them is right by itself."""
+    shortest, longest = plain["sleep_window"], plain["sleep_window_max"]
+    if longest is None or longest >= shortest or "sleep_window" in wrong:
+        return []
+    written = show(fields.get("sleep_window_max", longest))
+    return [f"sleep_window_max must be at least sleep_window ({shortest:g}) or None, not {written}"]
 
 
 def fields_of(settings: Settings | None, fields: Mapping[str, Any]) -> dict[str, Any]:

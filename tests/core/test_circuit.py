@@ -556,14 +556,15 @@ def test_without_a_maximum_the_sleep_window_stays() -> None:
         max_size=30,
     ),
 )
-@example(threshold=4, story=[(0, "error"), (0, "write"), (0, "write"), (0, "write")])
+@example(threshold=2, story=[(0, "error"), (0, "write")])
+@example(threshold=2, story=[(0, "slow"), (0, "write")])
 def test_a_journal_counts_as_if_each_success_had_been_recorded_at_once(
     threshold: int, story: list[tuple[int, str]]
 ) -> None:
     """
     Successes written down and read later leave the circuit that recording them would have left.
     """
-    chosen = rules(volume_threshold=threshold)
+    chosen = rules(volume_threshold=threshold, slow_ratio=(1, 2))
     circuit, model = Circuit(chosen, 0), CircuitModel(chosen, 0)
     journal, now, written = circuit.journal, 0, 0
     for delta, what in story:

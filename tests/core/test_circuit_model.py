@@ -253,6 +253,7 @@ class CircuitMachine(RuleBasedStateMachine):
         assert circuit.passing is None or model.quiet
         assert (circuit.state, circuit.generation) == (model.state, model.generation)
         assert circuit.override == model.override
+        assert circuit.retry_at == (model.retry_at if circuit.state is State.OPEN else 0)
         assert circuit.last_error == model.last_error
         window = circuit.window
         assert (window.calls, window.errors, window.slow) == model.window.sums

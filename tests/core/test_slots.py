@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from resilience._core.slots import Slots, Token, Waiter
+from resilience._core.slots import VOID, Slots, Token, Waiter
 from tests.support.interrupt import interrupted
 from tests.support.whole import check_slots
 
@@ -379,7 +379,7 @@ def test_a_new_token_is_of_no_call_yet() -> None:
     """
     lost: list[Token] = []
     token = Token(None, lost)
-    assert (token.generation, token.started, token.abandoned, token.trial) == (0, 0, False, None)
+    assert (token.generation, token.started, token.abandoned, token.trial) == (VOID, 0, False, None)
     del token
     assert len(lost) == 1
 

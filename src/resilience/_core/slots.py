@@ -72,9 +72,10 @@ class Token:
     def __del__(self) -> None:
         # Runs wherever the last reference goes, in the middle of a step of ours if a collection
         # falls there: changes to lists, one call each, are all that is safe.
-        lost, home = self.lost, self.home
+        lost = getattr(self, "lost", None)  # not there yet if making it was interrupted
         if lost is None:
             return
+        home = self.home
         self.pool, self.home = home, None
         if home is not None and self in home:
             # A collection found it in a cycle, with a coroutine that has laid it back just now. It

@@ -8,6 +8,7 @@ from tests.support.runtime import Runtime
 
 @pytest.fixture
 def breaker(registry: Registry) -> CircuitBreaker:
+    """A breaker that opens at half of four calls."""
     return CircuitBreaker("db", registry=registry, volume_threshold=4, sleep_window=5)
 
 

@@ -480,6 +480,7 @@ class Entry:
 
     def forked(self) -> None:
         """Begin anew in a child process; its lock is held."""
+        self.circuit.read(self.circuit.journal)
         self.lost = []
         self.slots.lost = self.lost
         self.slots.forked()

@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Final, TypedDict, Unpack
 
 import attrs
@@ -108,7 +108,7 @@ def _times(value: object) -> tuple[float, ...]:
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise ValueError
     items: Iterable[object] = value
-    bounds = tuple(_time(bound) for bound in items)
+    bounds = tuple(_time(bound) for bound in islice(items, 101))
     if not 1 <= len(bounds) <= 100 or any(a >= b for a, b in pairwise(bounds)):  # noqa: PLR2004
         raise ValueError
     return bounds
@@ -243,7 +243,7 @@ class Settings:
         given: dict[str, Any] = dict(config)
         faults = [_unknown(key, _HYSTRIX) for key in given if key not in _HYSTRIX]
         fields: dict[str, Any] = {"count_rejections": True}
-        amount_of = _Range("an integer from 0 on", _count(0))
+        amount_of = _Range(f"an integer from 0 {_UP}", _count(0))
         for key, (name, default, scale) in _HYSTRIX.items():
             try:
                 amount = amount_of(key, given.get(key, 0)) or default

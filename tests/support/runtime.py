@@ -1,4 +1,5 @@
-"""One scenario, three runtimes: sync, asyncio and trio, all in virtual time.
+"""
+One scenario, three runtimes: sync, asyncio and trio, all in virtual time.
 
 A test takes the fixture `run` and is played once in each. `run.body(…)` makes a function of the
 runtime's colour, `run.call(…)` calls what guards it, `run.advance(…)` lets time pass. Nothing

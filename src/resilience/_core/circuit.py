@@ -217,8 +217,10 @@ class Circuit:
             All of its successes, and how many of them the window counts: as they come in order,
             the first ones. The rest is stale.
         """
-        written = journal[:]
-        del journal[: len(written)]
+        count = len(journal)
+        # Nothing is called between these two: what is counted here is taken from nobody else.
+        written = journal[:count]
+        del journal[:count]
         if journal.generation != self.generation:
             return written, 0
         window = self.window
@@ -259,17 +261,17 @@ class Circuit:
         if self.state is State.CLOSED:
             reason = self._too_many()
             if reason is None:
-                self.passing = self._passing(self._override)
+                self._publish()
             else:
                 self._open(Event.TRIPPED, reason, error, now, draw, hold)
         elif trial is not None:
             self._judge(trial, now, error, slow=slow, draw=draw, hold=hold)
         return True
 
-    def _passing(self, override: Override | None) -> Journal | None:
-        window = self.window
-        quiet = self.state is State.CLOSED and override is None
-        return self.journal if quiet and not window.errors and not window.slow else None
+    def _publish(self) -> None:
+        """Say who passes unasked: one statement without a call, so it is never out of date."""
+        window, closed = self.window, State.CLOSED
+        self.passing = self.journal if self.state is closed and self._override is None and not (window.errors or window.slow) else None  # fmt: skip  # noqa: E501 - one line
 
     def _too_many(self) -> str | None:
         """Say why the window opens the circuit, if it does."""
@@ -306,7 +308,7 @@ class Circuit:
         """Close, with an empty window. Of a closed circuit only the window is emptied."""
         if self.state is State.CLOSED:
             self.window.clear(now)
-            self.passing = self._passing(self._override)
+            self._publish()
         else:
             self._close(Event.RESET, "reset", now)
 
@@ -335,7 +337,10 @@ class Circuit:
         failed_trials: int,
         last_error: str | None,
     ) -> None:
-        old, new = self.state, TRANSITIONS[self.state, event]
+        old, generation = self.state, self.generation + 1
+        new = TRANSITIONS.get((old, event))
+        if new is None:
+            return  # a step inside this one, of a signal handler, has moved it already
         last = Transition(old, new, event, reason, now)
         # Time that was shown as spent in a state stays so, though this step read the clock before.
         left = max(now, self._latest)
@@ -345,19 +350,19 @@ class Circuit:
         if self._trials:
             released = trials.get("released", 0) + len(self._trials)
             trials = {**trials, "released": released}
-        generation = self.generation + 1
         journal = Journal(generation)
-        # Closing has emptied the window, so whoever finds it closed passes.
-        passing = journal if new is State.CLOSED and self._override is None else None
+        if self.generation != generation - 1:
+            return  # as above
         (
             self.state, self.generation, self.journal, self.passing, self.retry_at, self.last,
             self.last_error, self.transitions, self._spent, self._entered, self._trials,
             self._successes, self._failed_trials, self.trials,
         ) = (
-            new, generation, journal, passing, retry_at, last,
+            new, generation, journal, None, retry_at, last,
             last_error, transitions, spent, left, (),
             0, failed_trials, trials,
         )  # fmt: skip
+        self._publish()
 
     # -- from outside
 
@@ -368,7 +373,8 @@ class Circuit:
 
     @override.setter
     def override(self, override: Override | None) -> None:
-        self._override, self.passing = override, self._passing(override)
+        self._override = override
+        self._publish()
 
     @property
     def trials_running(self) -> int:
@@ -380,7 +386,7 @@ class Circuit:
         shape = rules.bucket_width, rules.buckets
         if shape != (self.window.width, self.window.size):
             self.window = RollingWindow(*shape, now)
-            self.passing = self._passing(self._override)
+            self._publish()
         self.rules = rules
 
     def spent(self, now: int) -> dict[State, int]:
@@ -401,7 +407,7 @@ class Circuit:
         self.generation += 1
         self.oldest = self.generation
         self.journal = Journal(self.generation)
-        self.passing = self._passing(self._override)
+        self._publish()
 
     def _end(self, outcome: str, ended: list[Trial]) -> None:
         """End those trials that hold a lease, and count how they did."""

@@ -1,0 +1,41 @@
+"""A step inside a step: what a signal handler that uses the library does to a circuit."""
+
+from __future__ import annotations
+
+import pytest
+
+from resilience import Override, State
+from tests.core.test_circuit_interrupts import STEPS, Scene
+from tests.support.interrupt import watched
+
+INNER = {
+    "failures": lambda scene: [scene.end(None, "OSError", 12) for _ in range(3)],
+    "a trial": lambda scene: scene.circuit.ask(99) or scene.circuit.admit(scene.next, 99),
+    "a journal": lambda scene: scene.circuit.read(scene.circuit.journal),
+    "a reset": lambda scene: scene.circuit.reset(12),
+    "an override": lambda scene: setattr(scene.circuit, "override", Override.OPEN),
+}
+
+
+@pytest.mark.promise("I10")
+@pytest.mark.parametrize("inner", INNER.values(), ids=INNER.keys())
+@pytest.mark.parametrize(("build", "step"), STEPS.values(), ids=STEPS.keys())
+def test_a_step_may_run_inside_another(build, step, inner) -> None:
+    """
+    Wherever a handler's own step falls, nothing is raised, and what it forced stays forced.
+
+    Two steps at once may miscount; that is the price of a handler that never waits for a lock.
+    """
+    for at in range(1, watched(lambda: step(build()), lambda _: None) + 1):
+        scene = build()
+
+        def nest(number: int, at: int = at, scene: Scene = scene) -> None:
+            if number == at:
+                inner(scene)
+
+        watched(lambda scene=scene: step(scene), nest)
+        circuit = scene.circuit
+        assert circuit.journal.generation == circuit.generation
+        assert circuit.passing in (None, circuit.journal)
+        if circuit.state is not State.CLOSED or circuit.override is not None:
+            assert circuit.passing is None

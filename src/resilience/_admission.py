@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from resilience._core.circuit import Refusal
     from resilience._entry import Entry
     from resilience._plan import Plan
+    from resilience._pool import Pool
 
 __all__ = ["Admission"]
 
@@ -30,12 +31,12 @@ __all__ = ["Admission"]
 class Admission:
     """The parts of a name that a call has to get past."""
 
-    __slots__ = ("_bulkhead", "_circuit", "_entry")
+    __slots__ = ("_circuit", "_entry", "_pool")
 
-    def __init__(self, entry: Entry, *, circuit: bool, bulkhead: Entry | None) -> None:
+    def __init__(self, entry: Entry, *, circuit: bool, pool: Pool | None) -> None:
         self._entry = entry
         self._circuit = circuit
-        self._bulkhead = bulkhead
+        self._pool = pool
 
     def acquire(self, plan: Plan) -> Token:
         """
@@ -84,9 +85,9 @@ class Admission:
             self._entry.give_up()
 
     @property
-    def _slots(self) -> Entry:
-        assert self._bulkhead is not None, "asked only where there is a bulkhead"
-        return self._bulkhead
+    def _slots(self) -> Pool:
+        assert self._pool is not None, "asked only where there is a bulkhead"
+        return self._pool
 
     def _ask(self) -> int:
         """Refuse early: before a slot is taken or waited for."""
@@ -102,9 +103,9 @@ class Admission:
         return now
 
     def _take(self) -> Token | None:
-        if self._bulkhead is None:
-            return Token(None, self._entry.lost)
-        return self._bulkhead.take()
+        if self._pool is None:
+            return Token(None, self._entry.own_pool.lost)
+        return self._pool.take()
 
     def _shadow(self, plan: Plan) -> Token:
         """Take every decision and carry none out; the first refusal is the one that counts."""
@@ -122,7 +123,7 @@ class Admission:
             return self._admit(token, plan)
         entry.shadow(reason)
         if token is None:
-            token = Token(None, entry.lost)
+            token = Token(None, entry.own_pool.lost)
         token.owner = entry
         token.generation = 0
         return token
@@ -204,5 +205,5 @@ class Admission:
         token.owner = None
         if token.home is None:
             token.lost = None
-        elif not token.abandoned and self._slots.slots.put(token):
-            self._slots.assign()
+        elif not token.abandoned:
+            self._slots.put(token)

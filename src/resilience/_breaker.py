@@ -102,7 +102,7 @@ class CircuitBreaker(Shell):
                     judges_results=is_failure is not None,
                 ),
                 circuit=True,
-                bulkhead=None,
+                pool=None,
             )
         )
 

@@ -73,6 +73,7 @@ class Bulkhead(Shell):
             "max_wait": max_wait,
         }
         entry = declared(name, None, fields, registry)
+        pool = entry.own_pool
         super().__init__(
             Guard(
                 entry,
@@ -81,12 +82,12 @@ class Bulkhead(Shell):
                     entry.settings,
                     timeout=None,
                     enforced=False,
-                    nested=entry.slots.max_waiting > 0,
+                    nested=pool.slots.max_waiting > 0,
                     waits=False,
                     histogram=False,
                 ),
                 circuit=False,
-                bulkhead=entry,
+                pool=pool,
             )
         )
 
@@ -106,17 +107,18 @@ class Bulkhead(Shell):
     @property
     def in_flight(self) -> int:
         """How many slots are held."""
-        return self._guard.entry.snapshot().in_flight
+        self._guard.entry.reclaim()
+        return self._guard.entry.own_pool.slots.in_flight
 
     @property
     def waiting(self) -> int:
         """How many callers wait for a slot."""
-        return len(self._guard.entry.slots.waiters)
+        return len(self._guard.entry.own_pool.slots.waiters)
 
     @property
     def max_concurrency(self) -> int | None:
         """How many calls may run at once."""
-        return self._guard.entry.slots.capacity
+        return self._guard.entry.own_pool.slots.capacity
 
     def resize(self, max_concurrency: int | None) -> None:
         """Change the limit: growth wakes waiters, a smaller one lets what runs go on."""

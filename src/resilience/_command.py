@@ -96,9 +96,9 @@ class Command(Shell):
         self._fallbacks_given = Fallbacks(entry, handlers) if handlers else None
         self._workers: Workers | None = None
         self._source: str | None = None
-        if bulkhead is not None and bulkhead.entry is not entry:
-            entry.pool = bulkhead.entry
-        slots = entry if entry.pool is None else entry.pool
+        if bulkhead is not None:
+            entry.pool = bulkhead.entry.own_pool
+        pool = entry.pool
         given = self._given
 
         def plan(*, enforced: bool) -> Plan:
@@ -106,12 +106,12 @@ class Command(Shell):
                 entry.settings,
                 timeout=_own_timeout(entry, given),
                 enforced=enforced,
-                nested=slots.slots.max_waiting > 0,
+                nested=pool.slots.max_waiting > 0,
                 judges_results=is_failure is not None,
             )
 
         super().__init__(
-            Guard(entry, verdicts, lambda: plan(enforced=True), circuit=True, bulkhead=slots)
+            Guard(entry, verdicts, lambda: plan(enforced=True), circuit=True, pool=pool)
         )
         # What stays in its caller's thread has a deadline only where somebody gave one.
         self._blocking = Guard(
@@ -119,7 +119,7 @@ class Command(Shell):
             verdicts,
             lambda: plan(enforced="timeout" in given or "timeout" in entry.configured),
             circuit=True,
-            bulkhead=slots,
+            pool=pool,
         )
 
     # -- guarding
@@ -185,7 +185,7 @@ class Command(Shell):
     def _limit(self) -> int | None:
         """Return how many threads there may be at most, once what was given here is declared."""
         entry = self._guard.entry
-        if entry.pool is not None:
+        if entry.pool is not entry.own_pool:
             return entry.pool.slots.capacity
         for source in (entry.configured, self._given):
             if "max_concurrency" in source:

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, Final
 from resilience import _fork, _snapshot
 from resilience._core.circuit import Circuit, Refusal, Trial
 from resilience._core.outcome import Outcome, Override, State
-from resilience._core.slots import VOID, Slots, Token, Waiter
+from resilience._core.slots import VOID, Slots, Token
 from resilience._core.tally import Tally
 from resilience._deadline import scopes
 from resilience._declared import Declared
 from resilience._listeners import CallRejected, CallTimedOut, Listeners, StateChanged
+from resilience._pool import Pool
 from resilience._units import nanoseconds, seconds
 
 if TYPE_CHECKING:
@@ -47,17 +48,16 @@ class Entry:
         "__weakref__",
         "_declared",
         "_followers",
+        "_own",
         "abandoned",
         "circuit",
         "clock",
         "fallback_slots",
         "listeners",
         "lock",
-        "lost",
         "name",
         "pool",
         "random",
-        "slots",
         "tally",
     )
 
@@ -81,10 +81,9 @@ class Entry:
         bounds = tuple(nanoseconds(bound) for bound in self.settings.latency_buckets)
         self.circuit = Circuit(self.settings.rules(), now)
         self.tally = Tally(bounds)
-        self.lost: list[Token] = []
-        self.slots = Slots(self.settings.max_concurrency, self.settings.max_waiting, self.lost)
-        self.pool: Entry | None = None
-        """Whose slots the commands of this name use, where not its own."""
+        self._own = Pool(self.lock, self.settings.max_concurrency, self.settings.max_waiting)
+        self.pool = self._own
+        """The slots that the commands of this name use: its own, or a bulkhead's they share."""
         self.fallback_slots: Slots | None = None
         self.abandoned: weakref.WeakSet[Any] = _NOBODY
         _fork.remember(self)
@@ -107,7 +106,7 @@ class Entry:
         with self.lock:
             self._declared.declare(self.name, fields, source)
             self._apply(self.settings, now, draw)
-        self.assign()
+        self._own.assign()
 
     def check(self, fields: Mapping[str, Any]) -> None:
         """Raise `ConfigurationError` if these cannot be configured."""
@@ -120,7 +119,7 @@ class Entry:
         with self.lock:
             self._declared.configure(fields)
             self._apply(self.settings, now, draw)
-        self.assign()
+        self._own.assign()
 
     def follow(self, follower: Any) -> None:
         """Call `follower.settings_changed()` after each change, as long as it lives."""
@@ -132,7 +131,7 @@ class Entry:
         self._read(self.circuit.journal, draw)
         self.circuit.configure(settings.rules(), now)
         self.tally.rebound(tuple(nanoseconds(bound) for bound in settings.latency_buckets))
-        self.slots.resize(settings.max_concurrency, settings.max_waiting)
+        self._own.resize(settings.max_concurrency, settings.max_waiting)
         if self.fallback_slots is not None:
             self.fallback_slots.resize(settings.fallback_max_concurrency, 0)
         for ref in self._followers:
@@ -152,11 +151,10 @@ class Entry:
 
     def ask(self, now: int) -> Refusal | None:
         """Say whether the circuit refuses a call; if so, it is counted."""
+        if self.circuit.state is State.HALF_OPEN:
+            self.reclaim()  # a trial may have been lost
         with self.lock:
             refusal = self.refusal(now)
-            if refusal is not None and self.lost:
-                self._reclaim()
-                refusal = self.refusal(now)
             if refusal is None or self._rides():
                 return None
             self._reject(Outcome.SHORT_CIRCUITED, now)
@@ -245,53 +243,22 @@ class Entry:
         """Whether decisions are taken and counted, and none carried out."""
         return self.circuit.override is Override.SHADOW
 
-    # -- slots
+    # -- what was lost or left behind
 
-    def take(self) -> Token | None:
-        """Take a slot, reclaiming lost ones if there is none; `None`: full."""
-        with self.lock:
-            token = self.slots.take()
-            if token is not None or not self.lost:
-                return token
-        self.assign()  # those who wait come first
-        with self.lock:
-            return self.slots.take()
+    @property
+    def dropped(self) -> list[Token]:
+        """Admissions that were dropped unsettled and are still to be counted."""
+        return self._own.dropped
 
-    def enqueue(self, waiter: Waiter) -> bool:
-        """Enter the waiting room; false: it is full."""
+    def reclaim(self) -> None:
+        """Take back the slots and trials of calls that were dropped unsettled."""
+        self.pool.reclaim()
+        self._own.reclaim()
         with self.lock:
-            return self.slots.enqueue(waiter)
-
-    def assign(self) -> None:
-        """Serve those who wait with what is idle, and wake them."""
-        with self.lock:
-            if self.lost:
-                self._reclaim()
-            served = self.slots.assign()
-        for waiter in served:
-            if waiter.wake is not None and not waiter.wake():
-                self.leave(waiter)
-
-    def leave(self, waiter: Waiter) -> None:
-        """Leave the waiting room; a slot that was handed over goes to the next."""
-        with self.lock:
-            self.slots.leave(waiter)
-        self.assign()
-
-    def _reclaim(self) -> None:
-        """Settle what was dropped unsettled. The lock must be held."""
-        while self.lost:
-            token = self.lost[0]  # taken off last: an interrupt in between repeats it
-            self.slots.reclaim(token)
-            owner, token.owner = token.owner, None
-            if owner not in (None, self):
-                # It held our slot for a command of another name, whose lock must not be taken
-                # under this one: it is settled when that one next looks.
-                owner.lost.append(token)
-            elif token.lost is not None:  # not settled after all
-                token.lost = None
+            while self.dropped:
+                token = self.dropped[0]  # taken off last: an interrupt in between repeats it
                 self._drop(token)
-            del self.lost[0]
+                del self.dropped[0]
 
     def drop(self, token: Token) -> None:
         """Count an admission that is not made use of as cancelled."""
@@ -300,13 +267,18 @@ class Entry:
 
     def _drop(self, token: Token) -> None:
         journal, generation = token.journal, token.generation
-        token.journal, token.generation = None, VOID
+        token.journal, token.generation, token.owner = None, VOID, None
         if journal is not None:
             generation = journal.generation
         if token.trial is not None:
             self.circuit.give_back(token.trial)
         if generation == 0 or generation >= self.circuit.oldest:
             self.tally.count(Outcome.CANCELLED)
+
+    @property
+    def own_pool(self) -> Pool:
+        """The slots of this name."""
+        return self._own
 
     def abandon(self, job: object) -> None:
         """Remember work that runs on with nobody waiting for it, for as long as it lives."""
@@ -440,8 +412,7 @@ class Entry:
 
     def snapshot(self) -> _snapshot.Snapshot:
         """Take a snapshot."""
-        if self.lost:
-            self.assign()
+        self.reclaim()
         now, draw = self.clock(), self._draw()
         with self.lock:
             self._read(self.circuit.journal, draw)
@@ -468,22 +439,19 @@ class Entry:
     @property
     def idle(self) -> bool:
         """Whether it is closed, not overridden, and nothing runs or waits."""
-        if self.lost:
-            self.assign()
+        self.reclaim()
         with self.lock:
             return (
                 self.circuit.state is State.CLOSED
                 and self.circuit.override is None
-                and not self.slots.in_flight
-                and not self.slots.waiters
+                and not self._own.slots.in_flight
+                and not self._own.slots.waiters
             )
 
     def forked(self) -> None:
         """Begin anew in a child process; its lock is held."""
         self.circuit.read(self.circuit.journal)
-        self.lost = []
-        self.slots.lost = self.lost
-        self.slots.forked()
+        self._own.forked()
         if self.fallback_slots is not None:
             self.fallback_slots.forked()
         self.abandoned = _NOBODY

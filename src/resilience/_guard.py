@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from resilience._core.circuit import Journal
     from resilience._entry import Entry
+    from resilience._pool import Pool
 
 __all__ = ["Failure", "Guard"]
 
@@ -64,7 +65,7 @@ class Guard:
         verdicts: How exceptions and results are judged.
         make_plan: Gives the plan for the settings in force.
         circuit: Whether the circuit is asked and told.
-        bulkhead: Whose slots are taken; `None`: nobody's.
+        pool: Whose slots are taken; `None`: nobody's.
     """
 
     __slots__ = (
@@ -73,10 +74,10 @@ class Guard:
         "_make_plan",
         "_untimed",
         "bare",
-        "bulkhead",
         "circuit",
         "entry",
         "plan",
+        "pool",
         "verdicts",
     )
 
@@ -87,17 +88,16 @@ class Guard:
         make_plan: Callable[[], Plan],
         *,
         circuit: bool,
-        bulkhead: Entry | None,
+        pool: Pool | None,
     ) -> None:
         self.entry = entry
         self.verdicts = verdicts
         self.circuit = circuit
-        self.bulkhead = bulkhead
-        self._admission = Admission(entry, circuit=circuit, bulkhead=bulkhead)
+        self.pool = pool
+        self._admission = Admission(entry, circuit=circuit, pool=pool)
         self._make_plan = make_plan
         self.settings_changed()
-        for each in {entry, entry if bulkhead is None else bulkhead}:
-            each.follow(self)
+        entry.follow(self)
 
     def settings_changed(self) -> None:
         """Compute the plan anew; calls under way keep the one they began with."""

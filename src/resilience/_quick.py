@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from resilience._core.circuit import Journal
     from resilience._core.slots import Token
-    from resilience._entry import Entry
     from resilience._guard import Guard
+    from resilience._pool import Pool
 
 __all__ = ["FULL", "quick_steps"]
 
@@ -33,16 +33,16 @@ def quick_steps(guard: Guard) -> tuple[Callable[[], Token | None], Callable[[Tok
     sends the call to `enter`. Out: true if the call was an ordinary success, and is written to the
     journal; false sends it to `finish`. No lock is taken but to read a journal that is full.
     """
-    if guard.bulkhead is None or not guard.circuit:
+    if guard.pool is None or not guard.circuit:
         return lambda: None, lambda _: False
-    return _way_in(guard, guard.bulkhead), _way_out(guard, guard.bulkhead)
+    return _way_in(guard, guard.pool), _way_out(guard, guard.pool)
 
 
-def _way_in(guard: Guard, bulkhead: Entry) -> Callable[[], Token | None]:
+def _way_in(guard: Guard, pool: Pool) -> Callable[[], Token | None]:
     entry = guard.entry
-    circuit, clock, deadline, grab = entry.circuit, entry.clock, current.get, bulkhead.slots.grab
+    circuit, clock, deadline, grab = entry.circuit, entry.clock, current.get, pool.slots.grab
     # A token of another name's bulkhead must know whose call it is, should it be lost.
-    owner = None if bulkhead is entry else entry
+    owner = None if pool is entry.own_pool else entry
 
     def enter() -> Token | None:
         journal = circuit.passing
@@ -63,10 +63,10 @@ def _way_in(guard: Guard, bulkhead: Entry) -> Callable[[], Token | None]:
     return enter
 
 
-def _way_out(guard: Guard, bulkhead: Entry) -> Callable[[Token], bool]:
+def _way_out(guard: Guard, pool: Pool) -> Callable[[Token], bool]:
     entry = guard.entry
     circuit, clock, read = entry.circuit, entry.clock, entry.read
-    put, assign = bulkhead.slots.put, bulkhead.assign
+    put, assign = pool.slots.put, pool.assign
 
     def leave(token: Token) -> bool:
         scope = token.scope

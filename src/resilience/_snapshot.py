@@ -123,7 +123,7 @@ def take(entry: Entry, now: int) -> Snapshot:
     circuit, tally, window = entry.circuit, entry.tally, entry.circuit.window
     window.advance(now)
     calls, failures = window.calls, window.errors
-    slots = (entry if entry.pool is None else entry.pool).slots
+    slots = entry.pool.slots
     refusal = entry.refusal(now)
     wait = None if refusal is None else refusal.retry_after
     bounds = entry.settings.latency_buckets

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilience._core.slots import Token
-    from resilience._entry import Entry
+    from resilience._pool import Pool
 
 __all__ = ["await_slot", "wait_for_slot"]
 
@@ -29,7 +29,7 @@ LOOK: Final = 1.0
 """Seconds after which a waiter looks for lost slots."""
 
 
-def wait_for_slot(entry: Entry, left: Callable[[], int | None]) -> Token | None:
+def wait_for_slot(pool: Pool, left: Callable[[], int | None]) -> Token | None:
     """Wait in a thread for at most `left()` nanoseconds; `None`: no slot came in time."""
     waiter = Waiter()
     gate = allocate_lock()
@@ -41,34 +41,34 @@ def wait_for_slot(entry: Entry, left: Callable[[], int | None]) -> Token | None:
 
     waiter.wake = wake
     try:
-        if not entry.enqueue(waiter):
+        if not pool.enqueue(waiter):
             return None
-        entry.assign()
+        pool.assign()
         while waiter.token is None and (pause := _pause(left())) > 0:
             if not gate.acquire(timeout=pause):
-                entry.assign()
+                pool.assign()
         return _claim(waiter)
     finally:
         # Without a token: it gave up, or was interrupted; what it was given goes on.
-        entry.leave(waiter)
+        pool.leave(waiter)
 
 
-async def await_slot(entry: Entry, left: Callable[[], int | None]) -> Token | None:
+async def await_slot(pool: Pool, left: Callable[[], int | None]) -> Token | None:
     """Wait in a task for at most `left()` nanoseconds; `None`: no slot came in time."""
     waiter = Waiter()
     bell = _Bell()
     waiter.wake = bell.ring
     try:
-        if not entry.enqueue(waiter):
+        if not pool.enqueue(waiter):
             return None
-        entry.assign()
+        pool.assign()
         while waiter.token is None and (pause := _pause(left())) > 0:
             await bell.wait(pause)
             if waiter.token is None:
-                entry.assign()
+                pool.assign()
         return _claim(waiter)
     finally:
-        entry.leave(waiter)
+        pool.leave(waiter)
 
 
 class _Bell:

@@ -10,12 +10,13 @@ from resilience._breaker import CircuitBreaker
 from resilience._bulkhead import Bulkhead
 from resilience._command import Command
 from resilience._core.outcome import Outcome, Override, State
-from resilience._deadline import Deadline, current_deadline, remaining
+from resilience._deadline import Deadline
 from resilience._default import command, configure, default_registry
 from resilience._keyed import Keyed
 from resilience._listeners import CallRejected, CallTimedOut, FallbackCalled, StateChanged
 from resilience._permit import Permit
 from resilience._registry import Registry
+from resilience._remaining import current_deadline, remaining
 from resilience._scope import deadline
 from resilience._snapshot import Latency, Snapshot, Window
 from resilience.errors import (

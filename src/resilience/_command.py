@@ -122,6 +122,10 @@ class Command(Shell):
             pool=pool,
         )
 
+        if bulkhead is not None:
+            for guard in (self._guard, self._blocking):
+                bulkhead.entry.follow(guard)
+
     # -- guarding
 
     @overload

@@ -17,7 +17,7 @@ import contextlib
 import enum
 import math
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, TypeVar, final, overload
+from typing import TYPE_CHECKING, Final, final
 
 from resilience import _alarm
 from resilience._units import YEAR, nanoseconds, number, seconds, show
@@ -34,13 +34,9 @@ __all__ = [
     "being_cut_off",
     "binding",
     "current",
-    "current_deadline",
     "read_length",
-    "remaining",
     "scopes",
 ]
-
-_T = TypeVar("_T")
 
 current: ContextVar[Deadline | None] = ContextVar("resilience_deadline", default=None)
 
@@ -300,57 +296,6 @@ def being_cut_off() -> bool:
     return False
 
 
-def current_deadline() -> Deadline | None:
-    """
-    Return the deadline that binds the running code, or `None`.
-
-    Example:
-        >>> from resilience import current_deadline, deadline
-        >>> current_deadline() is None
-        True
-        >>> with deadline(2.0) as outer, deadline(60):
-        ...     current_deadline().remaining <= 2.0
-        True
-    """
-    scope = current.get()
-    while scope is not None and not scope.binds:
-        scope = scope.outer
-    return scope if binding(scope) is not None else None
-
-
-@overload
-def remaining() -> float | None: ...
-@overload
-def remaining(default: _T) -> float | _T: ...
-
-
-def remaining(default: Any = None) -> Any:
-    """
-    Return the seconds left, always positive: what to hand to a client as its timeout.
-
-    Args:
-        default: What to return where there is no deadline, or an infinite one.
-
-    Raises:
-        DeadlineExceededError: Time has run out.
-
-    Example:
-        >>> from resilience import deadline, remaining
-        >>> remaining(default=30.0)
-        30.0
-        >>> with deadline(2.0):
-        ...     0 < remaining(default=30.0) <= 2.0
-        True
-    """
-    bound = binding(current.get())
-    if bound is None:
-        return default
-    left = bound.left
-    if left <= 0:
-        raise bound.error()
-    return seconds(left)
-
-
 def read_length(value: Duration) -> int | None:
     """
     Read the length of a deadline; `None` for infinity.
@@ -365,7 +310,3 @@ def read_length(value: Duration) -> int | None:
         message = f"seconds must be a time of at most {YEAR:,} seconds or infinity"
         raise ConfigurationError(f"{message}, not {show(value)}")
     return nanoseconds(max(length, -YEAR))
-
-
-for _each in (current_deadline, remaining):
-    _each.__module__ = "resilience"

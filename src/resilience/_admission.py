@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resilience import _alarm
-from resilience._core.outcome import Outcome
+from resilience._core.outcome import Outcome, State
 from resilience._core.slots import Token
 from resilience._deadline import Deadline, being_cut_off, binding, current, scopes
-from resilience._units import seconds
+from resilience._units import NANOS, seconds
 from resilience._waiting import await_slot, wait_for_slot
 from resilience.errors import BulkheadFullError, CircuitOpenError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from resilience._plan import Plan
     from resilience._pool import Pool
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "refusal_of"]
 
 
 class Admission:
@@ -207,3 +207,30 @@ class Admission:
             token.lost = None
         elif not token.abandoned:
             self._slots.put(token)
+
+
+def refusal_of(entry: Entry) -> Callable[[], CircuitOpenError | None]:
+    """
+    Return the short way away from an open circuit: its refusal, counted.
+
+    It gives `None` where anything is out of the ordinary; then the circuit is to be asked.
+    """
+    circuit, clock, deadline, lock = entry.circuit, entry.clock, current.get, entry.lock
+    name, listeners, count = entry.name, entry.listeners, entry.tally.count
+    opened, refused = State.OPEN, Outcome.SHORT_CIRCUITED
+
+    def refuse() -> CircuitOpenError | None:
+        if circuit.state is not opened or circuit.override is not None or listeners.all:
+            return None
+        if deadline() is not None:
+            return None
+        left = circuit.retry_at - clock()
+        if left <= 0:
+            return None
+        with lock:
+            count(refused)
+        return CircuitOpenError(
+            name, state="open", retry_after=left / NANOS, last_error=circuit.last_error
+        )
+
+    return refuse

@@ -133,10 +133,16 @@ class CircuitBreaker(Shell):
         general = function_in(guard, fn, None, guard)
         entry = guard.entry
         circuit, clock, read, deadline = entry.circuit, entry.clock, entry.read, current.get
+        refuse = guard.refuse
 
         def call(*args: Any, **kwargs: Any) -> Any:
             journal = circuit.passing
-            if journal is None or not guard.bare or deadline() is not None:
+            if journal is None:
+                refusal = refuse()
+                if refusal is not None:
+                    raise refusal
+                return general(*args, **kwargs)
+            if not guard.bare or deadline() is not None:
                 return general(*args, **kwargs)
             try:
                 result = fn(*args, **kwargs)
@@ -167,10 +173,16 @@ class CircuitBreaker(Shell):
         general = coroutine_in(guard, fn, None)
         entry = guard.entry
         circuit, clock, read, deadline = entry.circuit, entry.clock, entry.read, current.get
+        refuse = guard.refuse
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             journal = circuit.passing
-            if journal is None or not guard.bare or deadline() is not None:
+            if journal is None:
+                refusal = refuse()
+                if refusal is not None:
+                    raise refusal
+                return await general(*args, **kwargs)
+            if not guard.bare or deadline() is not None:
                 return await general(*args, **kwargs)
             try:
                 result = await fn(*args, **kwargs)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from resilience import _alarm
-from resilience._admission import Admission
+from resilience._admission import Admission, refusal_of
 from resilience._core.outcome import Outcome
 from resilience._core.slots import Token
 from resilience._deadline import Deadline, being_cut_off, current
@@ -78,6 +78,7 @@ class Guard:
         "entry",
         "plan",
         "pool",
+        "refuse",
         "verdicts",
     )
 
@@ -95,6 +96,7 @@ class Guard:
         self.circuit = circuit
         self.pool = pool
         self._admission = Admission(entry, circuit=circuit, pool=pool)
+        self.refuse = refusal_of(entry) if circuit else _no_refusal
         self._make_plan = make_plan
         self.settings_changed()
         entry.follow(self)
@@ -116,11 +118,17 @@ class Guard:
 
     def enter(self) -> Token:
         """Be admitted and start the clock."""
+        refusal = self.refuse()
+        if refusal is not None:
+            raise refusal
         plan = self.plan
         return self._begin(self._admission.acquire(plan), plan)
 
     async def aenter(self) -> Token:
         """Be admitted and start the clock, in a task."""
+        refusal = self.refuse()
+        if refusal is not None:
+            raise refusal
         plan = self.plan
         return self._begin(await self._admission.aacquire(plan), plan)
 
@@ -284,6 +292,10 @@ class Guard:
         """Lay back the slot of a call whose thread was left behind, and has ended."""
         token.abandoned = False
         self._admission.put(token)
+
+
+def _no_refusal() -> None:
+    """Refuse nobody: there is no circuit to ask."""
 
 
 def _of_predicate(raised: BaseException) -> Verdict:

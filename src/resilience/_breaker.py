@@ -11,13 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, final, overload
 
 from resilience._calls import PLAIN, coroutine_in, function_in, is_awaitable
-from resilience._core.outcome import State
+from resilience._circuit_shell import CircuitShell
 from resilience._deadline import current
 from resilience._default import declared
 from resilience._guard import Guard
 from resilience._plan import make_plan
 from resilience._quick import FULL
-from resilience._shell import Shell
 from resilience._typing import Guarded, Method
 from resilience._verdict import Failures, verdicts_of
 from resilience._wrap import wrap
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from resilience._core.circuit import Journal
     from resilience._registry import Registry
-    from resilience._snapshot import Snapshot
     from resilience.settings import Fields, Settings
 
 __all__ = ["CircuitBreaker"]
@@ -40,7 +38,7 @@ _OTHERS = {"max_concurrency", "max_waiting", "max_wait", "fallback_max_concurren
 
 
 @final
-class CircuitBreaker(Shell):
+class CircuitBreaker(CircuitShell):
     """
     A circuit breaker: refuses calls to what keeps failing, and tries it again after a while.
 
@@ -113,19 +111,6 @@ class CircuitBreaker(Shell):
     def __call__(self, fn: Any, /) -> Any:
         """Guard a function of any kind. Raises `TypeError` for what cannot be guarded."""
         return wrap(self, fn)
-
-    @property
-    def state(self) -> State:
-        """The live state, whatever lies over it. Reading it moves nothing."""
-        return self._guard.entry.circuit.state
-
-    def snapshot(self) -> Snapshot:
-        """Return everything about it at this instant."""
-        return self._guard.entry.snapshot()
-
-    def reset(self) -> None:
-        """Close the circuit, with an empty window; totals stay."""
-        self._guard.entry.reset()
 
     def guard_function(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Guard a function."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, final, overload
 
 from resilience._calls import coroutine_in, function_in, function_on_thread
-from resilience._core.outcome import Override, State
+from resilience._circuit_shell import CircuitShell
 from resilience._entry import Entry
 from resilience._fallback import Fallbacks, handlers_of, is_async, refuse_async
 from resilience._guard import Guard
 from resilience._names import check_name
 from resilience._plan import Plan, make_plan
-from resilience._shell import Shell
-from resilience._snapshot import Snapshot, explain
 from resilience._typing import GuardedByCommand, Method
 from resilience._units import show
 from resilience._verdict import Failures, verdicts_of
@@ -38,7 +36,7 @@ Isolation = Literal["thread", "semaphore"]
 
 
 @final
-class Command(Shell):
+class Command(CircuitShell):
     """
     What `command(…)` makes: a Hystrix-style command around calls to one dependency.
 
@@ -256,24 +254,6 @@ class Command(Shell):
         return settings.replace(**mine)
 
     @property
-    def state(self) -> State:
-        """The live state of its circuit, whatever lies over it. Reading it moves nothing."""
-        return self._guard.entry.circuit.state
-
-    @property
-    def override(self) -> Override | None:
-        """What lies over the live state."""
-        return self._guard.entry.circuit.override
-
-    def snapshot(self) -> Snapshot:
-        """Return everything about its name at this instant."""
-        return self._guard.entry.snapshot()
-
-    def explain(self) -> str:
-        """Say in one paragraph why calls are being admitted or refused right now."""
-        return explain(self.snapshot())
-
-    @property
     def idle(self) -> bool:
         """Whether its circuit is closed, not overridden, and nothing runs or waits."""
         return self._guard.entry.idle
@@ -281,32 +261,10 @@ class Command(Shell):
     def __repr__(self) -> str:
         return f"<Command {self.name!r}, {self.state.value}>"
 
-    # -- what an operator does
-
     def configure(self, **changes: Unpack[Fields]) -> None:
         """Change settings of its name, over whatever the code says: see `resilience.configure`."""
         if self.name is not None:
             self._registry.configure(self.name, **changes)
-
-    def force_open(self) -> None:
-        """Refuse every call, until the override is cleared or replaced."""
-        self._guard.entry.set_override(Override.OPEN)
-
-    def force_closed(self) -> None:
-        """Let every call pass the circuit; its bulkhead and deadline stay."""
-        self._guard.entry.set_override(Override.CLOSED)
-
-    def shadow(self) -> None:
-        """Take and count every decision, and carry none out."""
-        self._guard.entry.set_override(Override.SHADOW)
-
-    def clear_override(self) -> None:
-        """Go by the live state again."""
-        self._guard.entry.set_override(None)
-
-    def reset(self) -> None:
-        """Close the circuit, with an empty window; totals stay."""
-        self._guard.entry.reset()
 
 
 def _own_timeout(entry: Entry, given: dict[str, Any]) -> float | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from resilience._registry import Registry
+from resilience._units import show
 from resilience._verdict import Failures
+from resilience.errors import ConfigurationError
 from resilience.settings import Fields, Settings, fields_of
 
 if TYPE_CHECKING:
@@ -37,6 +39,20 @@ def configure(name: Any, settings: Settings | None = None, /, **fields: Any) -> 
     default_registry.configure(name, settings, **fields)
 
 
+def registry_of(registry: object) -> Registry:
+    """
+    Return the registry that a `registry` argument names.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    if registry is None:
+        return default_registry
+    if not isinstance(registry, Registry):
+        raise ConfigurationError(f"registry must be a Registry or None, not {show(registry)}")
+    return registry
+
+
 def declared(
     name: str | None,
     settings: Settings | None,
@@ -47,7 +63,7 @@ def declared(
     """Return the entry of a name, with what a shell says of it added."""
     plain = fields_of(settings, fields)
     Settings(**plain)
-    entry = (default_registry if registry is None else registry).entry(name)
+    entry = registry_of(registry).entry(name)
     entry.declare(plain, source)
     return entry
 
@@ -71,7 +87,13 @@ def command(
 
     The order of one call: the circuit is asked; a slot is taken, or waited for; after a wait the
     circuit is asked again; `timeout` runs from there. A failed call is answered by the fallback,
-    after it was settled.
+    after it was settled. A block (`with command:`) has no value that a fallback could replace.
+
+    What a `timeout` does depends on what it can do. Async code is cancelled. A sync function is
+    cut off only if its own decorator has the keyword `timeout=`, or `isolation="thread"`: it then
+    runs on a worker thread. Otherwise it stays in its caller's thread, where a timeout that was
+    given some other way (in `settings`, by `configure`) only judges: a late call counts as a
+    timeout and keeps its result. Of a generator it bounds the wait for each item.
 
     Args:
         name: What is called. Commands of one name share circuit, slots, metrics and settings.
@@ -88,7 +110,8 @@ def command(
         **fields: Fields of `Settings` by keyword; they win over `settings`.
 
     Raises:
-        ConfigurationError: A setting is wrong: all faults together.
+        ConfigurationError: A setting is wrong: all faults together. That it contradicts another
+            command of this name is told when a function is decorated, or at the first use.
 
     Example:
         >>> from resilience import command
@@ -102,7 +125,7 @@ def command(
         >>> get_user.command.snapshot().window.failures
         1
     """
-    return (default_registry if registry is None else registry).command(
+    return registry_of(registry).command(
         name,
         settings,
         fallback=fallback,

@@ -21,6 +21,7 @@ def check_name(name: object) -> None:
     """
     if isinstance(name, str) and 0 < len(name) <= LONGEST and str.isprintable(name):
         return
+    hint = '; the name comes first, as in @command("name")' if callable(name) else ""
     raise ConfigurationError(
-        f"name must be 1 to {LONGEST:,} printable characters, not {show(name)}"
+        f"name must be 1 to {LONGEST:,} printable characters, not {show(name)}{hint}"
     )

@@ -49,6 +49,9 @@ class Permit:
         """Whether it has been settled."""
         return self._token is None
 
+    def __repr__(self) -> str:
+        return f"<Permit {'settled' if self.settled else 'held'}>"
+
     def succeed(self) -> None:
         """Settle as a success: the dependency answered."""
         self._settle(SUCCESS)

@@ -32,6 +32,9 @@ class Shell:
         """The name it shares; `None` if it is private."""
         return self._guard.entry.name
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'(private)' if self.name is None else repr(self.name)}>"
+
     # -- blocks
 
     def __enter__(self) -> Self:

@@ -93,4 +93,6 @@ def source_of(fn: Any) -> str:
     name = _name_of(fn, "__qualname__")
     while isinstance(fn, functools.partial):
         fn = fn.func
+    if name.endswith("<lambda>"):  # all lambdas of a scope have one name
+        name += f":{fn.__code__.co_firstlineno}"
     return f"{getattr(fn, '__module__', None) or type(fn).__module__}.{name}"

@@ -93,7 +93,9 @@ class CircuitOpenError(RejectedError):
         self.last_error = last_error
 
     def __str__(self) -> str:
-        why = "is open" if self.state == "open" else "is half-open and its trials are taken"
+        why = "is half-open and its trials are taken"
+        if self.state == "open":
+            why = "is forced open" if self.retry_after is None else "is open"
         return f"the circuit of {_title(self.name)} {why}{_retry(self.retry_after)}"
 
 

@@ -140,7 +140,8 @@ class Settings:
     written: `0.1` is one in a thousand.
 
     Attributes:
-        timeout: Seconds a call may take; `None`: as long as it likes.
+        timeout: Seconds a call may take; `None`: as long as it likes. Async code is cut off; for
+            sync code see `command`. Of a stream it bounds the wait for each item.
         max_concurrency: Calls running at once; `None`: no limit; 0 refuses all.
         volume_threshold: Calls in the window before the circuit may open.
         sleep_window: Seconds the circuit stays open before a trial call.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import threading
 from typing import Any
 
@@ -67,11 +68,11 @@ def test_every_field_is_described(clock: FakeClock) -> None:
     The docstrings of the records name exactly their fields, in order.
     """
     for record in (Snapshot, Window, Latency):
-        doc = record.__doc__ or ""
+        doc = inspect.cleandoc(record.__doc__ or "")
         described = [
             line.split(":")[0].strip()
             for line in doc.partition("Attributes:")[2].splitlines()
-            if line.startswith("        ") and not line.startswith("         ")
+            if line.startswith("    ") and not line.startswith("     ")
         ]
         assert described == [field.name for field in attrs.fields(record)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from resilience import Override, State
+from resilience._core.circuit import Event, Journal
 from tests.core.test_circuit_interrupts import STEPS, Scene
 from tests.support.interrupt import watched
 
@@ -39,3 +40,31 @@ def test_a_step_may_run_inside_another(build, step, inner) -> None:
         assert circuit.passing in (None, circuit.journal)
         if circuit.state is not State.CLOSED or circuit.override is not None:
             assert circuit.passing is None
+
+
+def test_an_event_that_does_not_fit_moves_nothing() -> None:
+    """
+    A step that finds the circuit elsewhere than where it began leaves it there.
+    """
+    circuit = Scene(State.CLOSED).circuit
+    circuit._move(Event.RECOVERED, "too late", 12, 0, 0, None)
+    assert (circuit.state, circuit.generation, circuit.last) == (State.CLOSED, 1, None)
+
+
+def test_a_transition_inside_a_transition_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where a handler resets the circuit while it is about to trip, the reset stands.
+    """
+    scene = Scene(State.OPEN)
+    circuit = scene.circuit
+
+    class Meddling(Journal):
+        def __init__(self, generation: int) -> None:
+            monkeypatch.undo()
+            circuit.reset(12)
+            super().__init__(generation)
+
+    monkeypatch.setattr("resilience._core.circuit.Journal", Meddling)
+    circuit.admit(scene.next, 99)
+    assert (circuit.state, circuit.generation) == (State.CLOSED, 3)
+    assert circuit.passing is circuit.journal

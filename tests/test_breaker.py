@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import pytest
 
-from resilience import CircuitBreaker, CircuitOpenError, Registry, State
-from tests.support.runtime import Runtime
+from resilience import (
+    CircuitBreaker,
+    CircuitOpenError,
+    Command,
+    ConfigurationError,
+    Registry,
+    State,
+)
+from tests.support.runtime import FakeClock, Runtime
 
 
 @pytest.fixture
@@ -47,3 +57,35 @@ def test_a_trial_closes(run: Runtime, breaker: CircuitBreaker) -> None:
     run.call(guarded)
     assert breaker.state is State.CLOSED
     assert breaker.snapshot().window.calls == 0
+
+
+def test_what_does_nothing_for_a_breaker_alone_is_refused(clock: FakeClock) -> None:
+    """
+    It has no slots, nobody waits for it, and it answers nothing: all such faults are told at once.
+    """
+    fields: Any = {
+        "max_concurrency": 3,
+        "max_waiting": 2,
+        "max_wait": 1.0,
+        "fallback_max_concurrency": 1,
+    }
+    with pytest.raises(ConfigurationError) as caught:
+        CircuitBreaker(registry=Registry(clock=clock), **fields)
+    assert [fault.split()[0] for fault in caught.value.faults] == sorted(fields)
+    assert "does nothing for a breaker alone" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [CircuitBreaker, partial(Command, "db")])
+def test_what_says_which_errors_count_is_checked(clock: FakeClock, kind: Any) -> None:
+    """
+    `handle` and `ignore` are exception classes or predicates, `is_failure` is a predicate.
+
+    The faults of all three are told at once.
+    """
+    with pytest.raises(ConfigurationError) as caught:
+        kind(registry=Registry(clock=clock), handle=int, ignore=(KeyError, 3), is_failure=True)
+    assert caught.value.faults == (
+        "handle must be an exception class, a tuple of them or a predicate, not <class 'int'>",
+        f"ignore must be an exception class, a tuple of them or a predicate, not {(KeyError, 3)!r}",
+        "is_failure must be a predicate or None, not True",
+    )

@@ -17,6 +17,7 @@ from resilience import (
     BulkheadFullError,
     CallRejected,
     Command,
+    ConfigurationError,
     DeadlineExceededError,
     Outcome,
     Registry,
@@ -344,6 +345,23 @@ def test_a_thread_waits_no_longer_than_its_deadline(
     permit.release()
     assert gate.calls == bulkhead.waiting == bulkhead.in_flight == 0
     assert bulkhead.snapshot().totals[Outcome.EXPIRED] == 1
+
+
+@pytest.mark.promise("D3")
+def test_a_thread_finds_the_waiting_room_full(watching: WatchingClock, watched: Registry) -> None:
+    """
+    One thread waits, and the next is refused at once: it is told how many there are before it.
+    """
+    bulkhead = Bulkhead(1, max_waiting=1, max_wait=1000, registry=watched)
+    waits = watching.when(lambda: bulkhead.waiting == 1)
+    with bulkhead.acquire():
+        first = Caller(bulkhead(lambda: "served"))
+        assert waits.wait(PATIENCE)
+        with pytest.raises(BulkheadFullError) as caught:
+            Caller(bulkhead(lambda: None)).outcome()
+        assert caught.value.waiting == bulkhead.waiting == 1
+    assert first.outcome() == "served"
+    assert bulkhead.snapshot().totals[Outcome.BULKHEAD_FULL] == 1
 
 
 @pytest.mark.promise("D6", "C6")
@@ -754,6 +772,22 @@ def test_several_names_share_one_bulkhead(run: Runtime, registry: Registry) -> N
     assert orders.snapshot().totals[Outcome.SUCCESS] == 1
     assert users.snapshot().totals[Outcome.SUCCESS] == 1
     assert bulkhead.in_flight == 0
+
+
+@pytest.mark.parametrize("wrong", [3, "pool", lambda: None], ids=["number", "name", "function"])
+def test_what_is_no_bulkhead_is_not_shared(
+    registry: Registry, clock: FakeClock, wrong: Any
+) -> None:
+    """
+    `bulkhead=` takes a `Bulkhead`; what is wrong besides is told with it.
+    """
+    with pytest.raises(ConfigurationError) as caught:
+        Command("users", bulkhead=wrong, isolation=wrong, registry=registry)
+    assert [fault.split(" must be ")[0] for fault in caught.value.faults] == [
+        "isolation",
+        "bulkhead",
+    ]
+    assert "users" not in registry
 
 
 @pytest.mark.promise("D7", "C4")

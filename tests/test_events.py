@@ -97,6 +97,30 @@ def test_each_change_of_state_is_told(run: Runtime, registry: Registry, heard: H
     assert changes[0].snapshot.retry_after == 5
 
 
+@pytest.mark.promise("A2")
+def test_a_success_that_opens_is_told(run: Runtime, registry: Registry, heard: Heard) -> None:
+    """
+    Two failures come while a call runs whose success makes the window full enough: it opens.
+
+    The change is told by that very call.
+    """
+    cmd = Command("db", registry=registry, volume_threshold=4, timeout=None)
+    run.call(cmd(run.coloured(lambda: None)))
+
+    def body() -> str:
+        fail(cmd)
+        fail(cmd)
+        assert cmd.state is State.CLOSED
+        return "answer"
+
+    guarded = cmd(run.coloured(body))
+    assert run.call(guarded) == "answer"
+    (change,) = heard.of(StateChanged)
+    assert (change.old, change.new) == (State.CLOSED, State.OPEN)
+    assert change.reason.startswith("2 of 4 calls failed")
+    assert change.snapshot.totals[Outcome.SUCCESS] == 2
+
+
 @pytest.mark.promise("A2", "A13")
 def test_a_reset_is_told_once(registry: Registry, clock: FakeClock, heard: Heard) -> None:
     """

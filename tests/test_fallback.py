@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import threading
 import traceback
 from typing import Any
@@ -23,7 +24,7 @@ from resilience import (
     deadline,
     fallback,
 )
-from tests.support.runtime import AsyncRuntime, FakeClock, Runtime
+from tests.support.runtime import AsyncioRuntime, AsyncRuntime, FakeClock, Runtime
 from tests.support.scene import (
     Answer,
     Ended,
@@ -223,6 +224,18 @@ def test_a_function_that_returns_an_awaitable_is_answered(
     """
     guarded = answered_by_either(Answer())(lambda: fails())  # noqa: PLW0108 - no coroutine function
     assert task.call(guarded) == "instead"
+
+
+def test_a_function_that_returns_an_awaitable_is_answered_for_what_is_handled(
+    task: AsyncRuntime,
+) -> None:
+    """
+    What its awaitable raises besides leaves as it is.
+    """
+    answer = Answer()
+    guarded = fallback(answer, handle=KeyError)(lambda: fails())  # noqa: PLW0108 - as above
+    assert isinstance(task.raised(guarded), CallError)
+    assert answer.errors == []
 
 
 @pytest.fixture(params=KINDS)
@@ -964,3 +977,104 @@ def test_a_replacement_is_closed_with_its_stream(run: Runtime, answered: Any) ->
         assert closed == [True]
 
     play(run, scenario)
+
+
+def test_the_limit_changes_while_fallbacks_run(run: Runtime, registry: Registry) -> None:
+    """
+    A live change lets the handlers that run go on, and counts for the next one.
+    """
+    limits = iter([1, 3, 3])
+    depth = 0
+
+    async def handler(error: BaseException) -> str:
+        nonlocal depth
+        registry.configure("db", fallback_max_concurrency=next(limits))
+        depth += 1
+        inner = await ended(guarded)
+        return f"{type(inner.error).__name__} in {inner.value}"
+
+    scene = Scene(
+        run,
+        registry,
+        fallback=coloured(run, handler),
+        fallback_max_concurrency=2,
+        volume_threshold=100,
+    )
+    guarded = scene.guard(fails)
+    # One runs and there may be one: the second is rejected. Then there may be three.
+    assert scene.play(guarded) == "CallError in None"
+    assert depth == 1
+    limits = iter([3, 3, 3])
+    assert scene.play(guarded) == "NoneType in NoneType in CallError in None"
+    assert dict(scene.snapshot.fallbacks) == {"success": 4, "failure": 0, "rejected": 2}
+
+
+@pytest.mark.promise("C1", "C4")
+def test_a_fallback_dropped_in_a_cycle_gives_its_slot_back() -> None:
+    """
+    A handler that only a collection can find leaves room for the next, every time.
+    """
+    loop = AsyncioRuntime()
+    forever = False
+
+    async def handler(error: Exception, cycle: list[Any]) -> str:
+        if forever:
+            await asyncio.Event().wait()
+        return "instead"
+
+    registry = Registry(clock=loop.clock)
+    cmd = registry.command("db", fallback=handler, fallback_max_concurrency=1, timeout=None)
+    guarded = cmd(fails)
+
+    async def scenario() -> None:
+        nonlocal forever
+        for _ in range(3):
+            forever = False
+            assert await guarded([]) == "instead"
+            forever = True
+            cycle: list[Any] = []
+            cycle.append(guarded(cycle))
+            cycle[0].send(None)
+            del cycle
+            gc.collect()
+
+    loop.call(scenario)
+    loop.close()
+    assert dict(cmd.snapshot().fallbacks) == {"success": 3, "failure": 0, "rejected": 0}
+
+
+class Items:
+    """An async iterator that is no generator: it has nothing to close."""
+
+    def __init__(self, *items: Any) -> None:
+        self._items = iter(items)
+
+    def __aiter__(self) -> Items:
+        return self
+
+    async def __anext__(self) -> Any:
+        for item in self._items:
+            return item
+        raise StopAsyncIteration
+
+
+def test_a_stream_is_replaced_by_any_async_iterator(
+    task: AsyncRuntime, answered_by_either: Any
+) -> None:
+    """
+    One without `aclose` is read to its end, or left in the middle, all the same.
+    """
+
+    async def failing() -> Any:
+        raise CallError
+        yield
+
+    guarded = answered_by_either(lambda error: Items(1, 2, 3))(failing)
+
+    async def scenario() -> list[Any]:
+        left = guarded()
+        first = await step(task, left)
+        await close(task, left)
+        return [first, await items_of(task, guarded())]
+
+    assert task.call(scenario) == [1, [1, 2, 3]]

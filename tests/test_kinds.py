@@ -558,6 +558,42 @@ def test_a_deadline_cuts_off_every_async_kind(
     assert 1 <= (task.clock() - before) / 1e9 < 1.1
 
 
+# -- called by a command
+
+
+@pytest.mark.parametrize(
+    "fn", [coroutine, async_items, AsyncAdder()], ids=["coroutine", "generator", "object"]
+)
+def test_what_is_async_is_not_called_by_the_sync_form(
+    clock: FakeClock, registry: Registry, fn: Any
+) -> None:
+    """
+    `call` refuses it, in words that name the other form, and no call is counted.
+    """
+    cmd = Command("db", registry=registry)
+    with pytest.raises(TypeError, match=r"await acall\(…\) instead of call"):
+        cmd.call(fn, 1)
+    assert sum(cmd.snapshot().totals.values()) == 0
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [coroutine, functools.partial(coroutine), AsyncAdder(), lambda a, b=2: coroutine(a, b)],
+    ids=["coroutine", "partial", "object", "lambda"],
+)
+def test_what_can_be_awaited_is_called_by_the_async_form(
+    task: AsyncRuntime, registry: Registry, fn: Any
+) -> None:
+    """
+    `acall` awaits a coroutine function, and whatever else returns an awaitable, as this command.
+    """
+    cmd = Command("db", registry=registry, volume_threshold=3)
+    assert task.call(cmd.acall, fn, 1, b=4) == 5
+    assert isinstance(task.raised(cmd.acall, fn, "one"), TypeError)
+    totals = cmd.snapshot().totals
+    assert (totals[Outcome.SUCCESS], totals[Outcome.FAILURE]) == (1, 1)
+
+
 # -- stacks
 
 ORDERS = list(itertools.permutations(["breaker", "bulkhead", "deadline", "fallback"]))

@@ -535,6 +535,23 @@ def test_tasks_that_share_an_object_leave_their_own_blocks(
     assert counts(breaker) == {"success": 5, "failure": 5}
 
 
+def test_blocks_of_two_objects_are_left_in_any_order(clock: FakeClock, registry: Registry) -> None:
+    """
+    Each object ends its own block, though another one's was entered after it and is still open.
+    """
+    breaker = make("breaker", registry)
+    bulkhead = Bulkhead(1, name="other", registry=registry)
+    breaker.__enter__()
+    bulkhead.__enter__()
+    breaker.__exit__(OSError, OSError("no"), None)
+    assert counts(breaker) == {"failure": 1}
+    assert counts(bulkhead) == {}
+    assert bulkhead.in_flight == 1
+    bulkhead.__exit__(None, None, None)
+    assert counts(bulkhead) == {"success": 1}
+    assert bulkhead.in_flight == 0
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("where", ["thread", "context"])
 def test_a_block_left_elsewhere_is_found_while_it_is_alone(

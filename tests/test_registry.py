@@ -14,16 +14,18 @@ from resilience import (
     CircuitOpenError,
     Command,
     ConfigurationError,
+    DeadlineExceededError,
     Outcome,
     Registry,
     Settings,
     State,
     command,
     configure,
+    deadline,
     default_registry,
 )
 from tests.support.runtime import FakeClock, Runtime
-from tests.support.threads import PATIENCE, Caller, together
+from tests.support.threads import PATIENCE, Caller, Gate, together
 
 
 @pytest.fixture(autouse=True)
@@ -579,6 +581,15 @@ def test_a_template_names_its_key(registry: Registry, template: Any) -> None:
         registry.keyed(template)
 
 
+def test_a_template_leaves_room_for_its_key(registry: Registry) -> None:
+    """
+    One so long that keys could not be told apart in what is left of a name is refused.
+    """
+    with pytest.raises(ConfigurationError, match="no room for its fields"):
+        registry.keyed("x" * 980 + "{host}")
+    assert registry.keyed("x" * 900 + "{host}")(host="a").name == "x" * 900 + "a"
+
+
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, None, "3"], ids=repr)
 def test_the_number_of_keys_is_a_number(registry: Registry, wrong: Any) -> None:
     """
@@ -698,6 +709,19 @@ def test_a_key_that_matters_does_not_leave(registry: Registry, clock: FakeClock,
 
 
 @pytest.mark.promise("M3")
+def test_a_key_whose_name_was_removed_makes_room(registry: Registry) -> None:
+    """
+    Its name is gone already: the key leaves all the same, and takes no other name with it.
+    """
+    hosts = registry.keyed("http:{host}", max_size=1)
+    hosts(host="a")
+    registry.remove("http:a")
+    assert hosts(host="b").name == "http:b"
+    assert list(registry) == ["http:b"]
+    assert len(hosts) == 1
+
+
+@pytest.mark.promise("M3")
 def test_a_name_that_somebody_else_holds_does_not_leave(registry: Registry) -> None:
     """
     A key makes room only where nothing else of its name is in use.
@@ -781,6 +805,19 @@ def test_a_name_that_matters_does_not_leave(clock: FakeClock, why: str) -> None:
     del keep
 
 
+@pytest.mark.promise("C4", "M3")
+def test_a_name_whose_calls_were_dropped_is_idle(clock: FakeClock) -> None:
+    """
+    A permit that nobody holds any more does not keep its name.
+    """
+    registry = Registry(clock=clock, max_size=1)
+    permit = registry.command("kept").acquire()
+    registry.command("a")
+    assert "kept" in registry
+    del permit
+    assert names_after(registry, "b") == ["b"]
+
+
 def test_a_name_that_left_starts_clean(clock: FakeClock) -> None:
     """
     Asked for again, it has no past, but the settings that were configured for it.
@@ -802,6 +839,16 @@ def test_max_size_is_a_number(wrong: Any) -> None:
     """
     with pytest.raises(ConfigurationError, match="max_size"):
         Registry(max_size=wrong)
+
+
+@pytest.mark.parametrize("wrong", [0.5, "random", None], ids=repr)
+def test_random_is_a_callable(wrong: Any) -> None:
+    """
+    Another kind of randomness is refused at construction, with whatever else is wrong.
+    """
+    with pytest.raises(ConfigurationError) as caught:
+        Registry(random=wrong, max_size=0)
+    assert [fault.split()[0] for fault in caught.value.faults] == ["random", "max_size"]
 
 
 @pytest.mark.parametrize("wrong", [lambda: 1.5, lambda: True, lambda: "now", 3, None], ids=repr)
@@ -935,6 +982,24 @@ def test_explain_says_why_calls_are_admitted_or_refused(
     assert "without a limit" in cmd.explain()
     cmd.configure(max_concurrency=0)
     assert "0 of at most 0 calls are in flight: it is full and refuses more" in cmd.explain()
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "1 abandoned thread is still"), (2, "2 abandoned threads are still")]
+)
+def test_explain_tells_of_abandoned_threads(count: int, words: str) -> None:
+    """
+    It counts the threads that run on although their callers have gone.
+    """
+    cmd = Registry().command("db", timeout=1)
+    gate = Gate()
+    guarded = cmd(gate)
+    for _ in range(count):
+        with pytest.raises(DeadlineExceededError), deadline(0.01):
+            guarded()
+    assert words in cmd.explain()
+    assert f"{count} of at most 10 calls are in flight" in cmd.explain()
+    gate.open.set()
 
 
 @pytest.mark.promise("A8")

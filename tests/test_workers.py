@@ -259,6 +259,36 @@ def test_no_call_is_lost_when_a_worker_ends(
     assert cmd.snapshot().in_flight == 0
 
 
+class Taken(list[Any]):
+    """Idle workers, of which one is taken in the very moment in which it takes itself off."""
+
+    def __init__(self, take: Any) -> None:
+        super().__init__()
+        self.take = take
+
+    def remove(self, worker: Any) -> None:
+        take, self.take = self.take, lambda: None
+        take()
+        super().remove(worker)
+
+
+@pytest.mark.promise("D2")
+def test_a_worker_taken_as_it_ends_makes_that_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Its time as an idle one is over when a call takes it: it makes the call, and ends after it.
+    """
+    monkeypatch.setattr(_worker, "IDLE", 0.0)
+    pool = _worker.Workers("taken")
+    jobs = [_worker.Job(here, (), {}) for _ in range(2)]
+    pool._idle = Taken(lambda: pool.start(jobs[1]))
+    pool.start(jobs[0])
+    assert all(job.wait(PATIENCE) for job in jobs)
+    first, second = (job.result() for job in jobs)
+    assert first is second
+    first.join(PATIENCE)
+    assert workers("taken") == []
+
+
 def test_a_command_nobody_holds_leaves_no_thread_for_ever(
     registry: Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -529,9 +559,20 @@ def test_a_stream_stays_with_its_consumer(registry: Registry, clock: FakeClock, 
         assert asyncio.run(anext(cmd(aitems)())) is here()
 
 
+class Promise:
+    """What can be awaited and is no coroutine."""
+
+    def __init__(self, coroutine: Any) -> None:
+        coroutine.close()
+
+    def __await__(self) -> Any:
+        raise AssertionError
+
+
 @pytest.mark.promise("F8")
+@pytest.mark.parametrize("disguise", [lambda coroutine: coroutine, Promise], ids=["no", "promise"])
 def test_a_function_that_returns_an_awaitable_is_an_error(
-    registry: Registry, clock: FakeClock
+    registry: Registry, clock: FakeClock, disguise: Any
 ) -> None:
     """
     On a worker nobody can await it: a `TypeError` that names `async def`.
@@ -546,7 +587,7 @@ def test_a_function_that_returns_an_awaitable_is_an_error(
 
     @cmd
     def body() -> Any:
-        return coroutine()
+        return disguise(coroutine())
 
     with pytest.raises(TypeError, match="async def"):
         body()

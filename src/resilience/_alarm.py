@@ -90,16 +90,18 @@ class _Timer:
     A timer that is not shared is cancelled with its only alarm.
     """
 
-    __slots__ = ("__weakref__", "_handle", "_pending", "_shared", "loop")
+    __slots__ = ("__weakref__", "_handle", "_pending", "_shared", "latest", "loop")
 
     def __init__(self, loop: Any, *, shared: bool) -> None:
         self.loop = loop
         self._shared = shared
         self._pending: dict[AsyncioAlarm, None] = {}
         self._handle: Any = None
+        self.latest = -math.inf
 
     def add(self, alarm: AsyncioAlarm) -> None:
         self._pending[alarm] = None
+        self.latest = alarm.due
         if self._handle is None:
             self._arm(alarm.due)
 
@@ -224,8 +226,11 @@ def set_alarm(left: int, length: int | None = None) -> Alarm | None:
     task = _asyncio_task()
     if task is not None:
         loop = task.get_loop()
-        timer = _Timer(loop, shared=False) if length is None else _timer_of(loop, length)
-        return AsyncioAlarm(task, timer, loop.time() + left / NANOS)
+        due = loop.time() + left / NANOS
+        timer = None if length is None else _timer_of(loop, length)
+        if timer is None or due < timer.latest:  # begun earlier than those before it
+            timer = _Timer(loop, shared=False)
+        return AsyncioAlarm(task, timer, due)
     task = _trio_task()
     if task is not None:
         return TrioAlarm(sys.modules["trio"], task, left / NANOS)

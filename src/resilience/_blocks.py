@@ -75,7 +75,7 @@ class Blocks:
                 name,
             )
         elif error is None:
-            block.guard.finish(block.token, None)
+            block.guard.finish(block.token)
         else:
             failure = block.guard.fail(block.token, error)
             if failure.error is not error:

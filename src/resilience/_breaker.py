@@ -125,7 +125,10 @@ class CircuitBreaker(CircuitShell):
             if journal is None:
                 refusal = refuse()
                 if refusal is not None:
-                    raise refusal
+                    try:
+                        raise refusal
+                    finally:
+                        del refusal  # its traceback leads to this frame
                 return general(*args, **kwargs)
             if not guard.bare or deadline() is not None:
                 return general(*args, **kwargs)
@@ -165,7 +168,10 @@ class CircuitBreaker(CircuitShell):
             if journal is None:
                 refusal = refuse()
                 if refusal is not None:
-                    raise refusal
+                    try:
+                        raise refusal
+                    finally:
+                        del refusal  # its traceback leads to this frame
                 return await general(*args, **kwargs)
             if not guard.bare or deadline() is not None:
                 return await general(*args, **kwargs)

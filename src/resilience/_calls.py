@@ -31,19 +31,27 @@ def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, awaiting: Gua
     quick_enter, quick_leave = quick_steps(guard)
     enter, finish, fail = guard.enter, guard.finish, guard.fail
 
+    awaitable = False  # known once it has returned one: then a fallback is awaited as well
+
     def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal awaitable
         token = None
         try:
             token = quick_enter() or enter()
             result = fn(*args, **kwargs)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - judged, and raised again or answered
             failure = fail(token, error)
-            if failure.fallback and fallbacks is not None:
-                return fallbacks.call(failure.error, args, kwargs)
-            if failure.error is error:
-                raise
-            raise failure.error from error
+            try:
+                if failure.fallback and fallbacks is not None:
+                    answer = fallbacks.acall if awaitable else fallbacks.call
+                    return answer(failure.error, args, kwargs)
+                if failure.error is error:
+                    raise
+                raise failure.error from error
+            finally:
+                del failure
         if type(result) not in PLAIN and is_awaitable(result):
+            awaitable = True
             return _awaited(awaiting, token, _Rest(result, fallbacks, args, kwargs))
         if not quick_leave(token):
             finish(token, result)
@@ -62,13 +70,16 @@ def function_on_thread(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, worker
         try:
             token = quick_enter() or enter()
             result = _on_thread(guard, workers, token, Job(fn, args, kwargs))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - judged, and raised again or answered
             failure = fail(token, error)
-            if failure.fallback and fallbacks is not None:
-                return fallbacks.call(failure.error, args, kwargs)
-            if failure.error is error:
-                raise
-            raise failure.error from error
+            try:
+                if failure.fallback and fallbacks is not None:
+                    return fallbacks.call(failure.error, args, kwargs)
+                if failure.error is error:
+                    raise
+                raise failure.error from error
+            finally:
+                del failure
         if not quick_leave(token):
             finish(token, result)
         return result
@@ -118,13 +129,16 @@ def coroutine_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
             if token.scope is not None:
                 guard.enforce(token)
             result = await fn(*args, **kwargs)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - judged, and raised again or answered
             failure = fail(token, error)
-            if failure.fallback and fallbacks is not None:
-                return await fallbacks.acall(failure.error, args, kwargs)
-            if failure.error is error:
-                raise
-            raise failure.error from error
+            try:
+                if failure.fallback and fallbacks is not None:
+                    return await fallbacks.acall(failure.error, args, kwargs)
+                if failure.error is error:
+                    raise
+                raise failure.error from error
+            finally:
+                del failure
         if not quick_leave(token):
             finish(token, result)
         return result
@@ -154,13 +168,16 @@ async def _await(guard: Guard, token: Token, rest: _Rest) -> Any:
         guard.open_scope(token)
         guard.enforce(token)
         result = await rest.awaitable
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - judged, and raised again or answered
         failure = guard.fail(token, error)
-        if failure.fallback and rest.fallbacks is not None:
-            return await rest.fallbacks.acall(failure.error, rest.args, rest.kwargs)
-        if failure.error is error:
-            raise
-        raise failure.error from error
+        try:
+            if failure.fallback and rest.fallbacks is not None:
+                return await rest.fallbacks.acall(failure.error, rest.args, rest.kwargs)
+            if failure.error is error:
+                raise
+            raise failure.error from error
+        finally:
+            del failure  # its traceback leads to this frame
     guard.finish(token, result)
     return result
 

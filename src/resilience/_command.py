@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, final, overload
 
 from resilience._calls import coroutine_in, function_in, function_on_thread
@@ -54,6 +55,7 @@ class Command(CircuitShell):
     __module__ = "resilience"
     __slots__ = (
         "_blocking",
+        "_bounds",
         "_fallbacks_given",
         "_given",
         "_isolation",
@@ -81,6 +83,10 @@ class Command(CircuitShell):
         check_name(name)
         self._given = fields_of(settings, fields)
         Settings(**self._given)  # the checks across fields
+        if bulkhead is not None and fields.keys() & {"max_concurrency", "max_waiting"}:
+            raise ConfigurationError(
+                "max_concurrency and max_waiting are those of the bulkhead that was given"
+            )
         verdicts = verdicts_of(handle, ignore, is_failure)
         handlers = handlers_of(fallback)
         _check(isolation, bulkhead)
@@ -93,6 +99,7 @@ class Command(CircuitShell):
         )
         self._fallbacks_given = Fallbacks(entry, handlers) if handlers else None
         self._workers: Workers | None = None
+        self._bounds = entry if bulkhead is None else bulkhead.entry
         self._source: str | None = None
         if bulkhead is not None:
             entry.pool = bulkhead.entry.own_pool
@@ -150,16 +157,27 @@ class Command(CircuitShell):
         Raises:
             TypeError: It is a coroutine function: use `acall`.
         """
-        if is_async(fn):
-            raise TypeError(f"{show(fn)} is async: await acall(…) instead of call(…)")
+        if is_async(fn) or inspect.isgeneratorfunction(fn):
+            raise TypeError(
+                f"{show(fn)} is no plain function: await acall(…) instead of call(…), "
+                f"or decorate it if it is a generator"
+            )
         self._declare()
         result: R = self.guard_function(fn)(*args, **kwargs)
         return result
 
     async def acall(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call and await a coroutine function, or what returns an awaitable, as this command."""
+        if inspect.isasyncgenfunction(fn) or inspect.isgeneratorfunction(fn):
+            raise TypeError(f"{show(fn)} is a generator: decorate it instead of calling it")
         self._declare()
-        result: R = await self.guard_coroutine(fn)(*args, **kwargs)
+
+        async def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            result: Any = fn(*args, **kwargs)
+            answer: R = await result if inspect.isawaitable(result) else result
+            return answer
+
+        result: R = await self.guard_coroutine(called)(*args, **kwargs)
         return result
 
     def _declare(self) -> None:
@@ -180,6 +198,7 @@ class Command(CircuitShell):
                 "max_concurrency must be an integer with thread isolation, not None: "
                 "nothing else bounds the threads"
             )
+        self._bounds.threaded = True
         if self._workers is None:
             self._workers = Workers(self.name)
         return function_on_thread(self._guard, fn, fallbacks, self._workers)
@@ -263,8 +282,11 @@ class Command(CircuitShell):
 
     def configure(self, **changes: Unpack[Fields]) -> None:
         """Change settings of its name, over whatever the code says: see `resilience.configure`."""
-        if self.name is not None:
-            self._registry.configure(self.name, **changes)
+        entry = self._guard.entry
+        if self._registry.holds(entry) and entry.name is not None:
+            self._registry.configure(entry.name, **changes)
+        else:  # the name was removed, and may be somebody else's by now
+            entry.configure(fields_of(None, changes))
 
 
 def _own_timeout(entry: Entry, given: dict[str, Any]) -> float | None:

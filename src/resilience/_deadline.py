@@ -34,6 +34,7 @@ __all__ = [
     "being_cut_off",
     "binding",
     "current",
+    "enclosing",
     "read_length",
     "scopes",
 ]
@@ -164,6 +165,11 @@ class Deadline:
         return self._stage is _Stage.RUNNING
 
     @property
+    def left_in_time(self) -> bool:
+        """Whether it was left before its end: it binds nobody any more."""
+        return self._stage is _Stage.LEFT
+
+    @property
     def outer(self) -> Deadline | None:
         """The next scope that encloses this one."""
         return self._outer
@@ -252,11 +258,12 @@ class Deadline:
         reset, self._reset = self._reset, None
         if reset is None:
             return
+        if current.get() is not self:  # left out of turn: what is inside of it goes on
+            return
         try:
             current.reset(reset)
         except ValueError:  # left in another context than it was entered in
-            if current.get() is self:
-                current.set(self._outer)
+            current.set(self._outer)
 
 
 def binding(scope: Deadline | None) -> Deadline | None:
@@ -284,6 +291,14 @@ def scopes() -> Iterator[Deadline]:
         if scope.running:
             yield scope
         scope = scope.outer
+
+
+def enclosing() -> Deadline | None:
+    """Return the scope that a new one is inside of: the innermost that was not left in time."""
+    scope = current.get()
+    while scope is not None and scope.left_in_time:
+        scope = scope.outer
+    return scope
 
 
 def being_cut_off() -> bool:

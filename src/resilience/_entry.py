@@ -12,6 +12,7 @@ are whole between any two of their statements.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import weakref
 from threading import RLock
@@ -27,6 +28,7 @@ from resilience._declared import Declared
 from resilience._listeners import CallRejected, CallTimedOut, Listeners, StateChanged
 from resilience._pool import Pool
 from resilience._units import nanoseconds, seconds
+from resilience.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,6 +61,7 @@ class Entry:
         "pool",
         "random",
         "tally",
+        "threaded",
     )
 
     def __init__(
@@ -85,6 +88,8 @@ class Entry:
         self.pool = self._own
         """The slots that the commands of this name use: its own, or a bulkhead's they share."""
         self.fallback_slots: Slots | None = None
+        self.threaded = False
+        """Whether its slots bound threads, and so must be counted."""
         self.abandoned: weakref.WeakSet[Any] = _NOBODY
         _fork.remember(self)
 
@@ -107,19 +112,27 @@ class Entry:
             self._declared.declare(self.name, fields, source)
             self._apply(self.settings, now, draw)
         self._own.assign()
+        self.listeners.deliver()
 
     def check(self, fields: Mapping[str, Any]) -> None:
         """Raise `ConfigurationError` if these cannot be configured."""
+        if self.threaded and "max_concurrency" in fields and fields["max_concurrency"] is None:
+            raise ConfigurationError(
+                f"max_concurrency of {self.name!r} must be an integer, not None: "
+                "nothing else bounds its threads"
+            )
         with self.lock:
             self._declared.check(fields)
 
     def configure(self, fields: Mapping[str, Any]) -> None:
         """Change fields, over whatever the code says."""
+        self.check(fields)
         now, draw = self.clock(), self._draw()
         with self.lock:
             self._declared.configure(fields)
             self._apply(self.settings, now, draw)
         self._own.assign()
+        self.listeners.deliver()
 
     def follow(self, follower: Any) -> None:
         """Call `follower.settings_changed()` after each change, as long as it lives."""
@@ -255,10 +268,10 @@ class Entry:
         self.pool.reclaim()
         self._own.reclaim()
         with self.lock:
-            while self.dropped:
-                token = self.dropped[0]  # taken off last: an interrupt in between repeats it
+            for token in self.dropped.copy():
                 self._drop(token)
-                del self.dropped[0]
+                with contextlib.suppress(ValueError):
+                    self.dropped.remove(token)
 
     def drop(self, token: Token) -> None:
         """Count an admission that is not made use of as cancelled."""
@@ -337,31 +350,29 @@ class Entry:
             hold: If this opens the circuit, it stays so for at least this long.
         """
         draw = self._draw()
+        text = (error or verdict.outcome.value) if verdict.error else None
         with self.lock:
-            circuit, tally = self.circuit, self.tally
-            if circuit.journal:
-                self._read(circuit.journal, draw)
+            self._read(self.circuit.journal, draw)
             journal, trial = token.journal, token.trial
             generation = token.generation if journal is None else journal.generation
             token.trial = token.owner = token.journal = None
             token.generation = VOID
-            if generation and generation < circuit.oldest:
-                return  # admitted before a fork, or counted when it was lost
-            tally.count(verdict.outcome, duration)
-            if slow:
-                tally.slow += 1
-            if generation == 0:
-                return
-            if not verdict.in_window:
-                if trial is not None:
-                    circuit.give_back(trial)
-                tally.stale += (
-                    verdict.outcome is Outcome.IGNORED and generation != circuit.generation
-                )
-                return
-            text = (error or verdict.outcome.value) if verdict.error else None
-            self._record(generation, trial, now, draw, error=text, slow=slow, hold=hold)
+            # Otherwise admitted before a fork, or counted when it was lost.
+            if not generation or generation >= self.circuit.oldest:
+                self.tally.count(verdict.outcome, duration)
+                self.tally.slow += slow
+                if generation and verdict.in_window:
+                    self._record(generation, trial, now, draw, error=text, slow=slow, hold=hold)
+                elif generation:
+                    self._let_go(generation, trial, verdict)
         self.listeners.deliver()
+
+    def _let_go(self, generation: int, trial: Trial | None, verdict: Verdict) -> None:
+        """End an admission without a verdict on the dependency."""
+        if trial is not None:
+            self.circuit.give_back(trial)
+        if verdict.outcome is Outcome.IGNORED and generation != self.circuit.generation:
+            self.tally.stale += 1
 
     def _record(
         self,
@@ -375,18 +386,22 @@ class Entry:
         hold: int = 0,
     ) -> None:
         circuit = self.circuit
-        before = circuit.last
+        before, journal = circuit.last, circuit.journal
         counted = circuit.record(
             generation, trial, now, error=error, slow=slow, draw=draw, hold=hold
         )
         if not counted:
             self.tally.stale += 1
         if circuit.last is not before:
+            self._read(journal, draw)
             self._changed()
 
     def _draw(self) -> float:
         """Draw for the jitter, before the lock is taken: `random` is the user's code."""
-        return self.random() if self.settings.sleep_window_jitter else 0.0
+        if not self.settings.sleep_window_jitter:
+            return 0.0
+        draw = self.random()
+        return draw if 0 <= draw < 1 else 0.0
 
     def _changed(self) -> None:
         last = self.circuit.last

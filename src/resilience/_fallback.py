@@ -52,6 +52,7 @@ class Fallbacks:
             self._give_up(error, failed)
         finally:
             self._leave(token)
+            del error, failed  # their tracebacks lead to this frame
 
     async def acall(self, error: BaseException, args: Iterable[Any], kwargs: dict[str, Any]) -> Any:
         """Return the first handler's answer, awaited if need be, or raise."""
@@ -71,6 +72,7 @@ class Fallbacks:
             self._give_up(error, failed)
         finally:
             self._leave(token)
+            del error, failed  # their tracebacks lead to this frame
 
     def _enter(self, error: BaseException) -> Token | None:
         entry = self._entry
@@ -87,7 +89,10 @@ class Fallbacks:
                 token = slots.take()
         if token is None:
             self._count("rejected")
-            raise error
+            try:
+                raise error
+            finally:
+                del error
         return token
 
     def _leave(self, token: Token | None) -> None:
@@ -98,9 +103,12 @@ class Fallbacks:
 
     def _give_up(self, error: BaseException, failed: BaseException) -> NoReturn:
         self._count("failure")
-        if failed is error or failed.__cause__ is not None:
-            raise failed
-        raise failed from error
+        try:
+            if failed is error or failed.__cause__ is not None:
+                raise failed
+            raise failed from error
+        finally:
+            del error, failed
 
     def _count(self, outcome: str) -> None:
         entry = self._entry

@@ -52,9 +52,11 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
-    for survivor in _held:
-        survivor.forked()
-    _in_parent()
+    try:
+        for survivor in _held:
+            survivor.forked()
+    finally:  # a user's clock may raise
+        _in_parent()
 
 
 if hasattr(os, "register_at_fork"):

@@ -13,13 +13,13 @@ steps that nearly every call takes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from resilience import _alarm
 from resilience._admission import Admission, refusal_of
 from resilience._core.outcome import Outcome
 from resilience._core.slots import Token
-from resilience._deadline import Deadline, being_cut_off, current
+from resilience._deadline import Deadline, being_cut_off, current, enclosing
 from resilience._permit import Permit
 from resilience._plan import Plan, untimed
 from resilience._verdict import (
@@ -29,6 +29,7 @@ from resilience._verdict import (
     EXPIRED,
     IGNORED,
     LATE,
+    REJECTED,
     SUCCESS,
     TIMED_OUT,
     Verdict,
@@ -37,6 +38,7 @@ from resilience._verdict import (
     describe,
     leaves,
 )
+from resilience._worker import ThreadStartError
 from resilience.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -47,6 +49,10 @@ if TYPE_CHECKING:
     from resilience._pool import Pool
 
 __all__ = ["Failure", "Guard"]
+
+
+NO_RESULT: Final = object()
+"""What a block or a stream returns: nothing that a predicate could judge."""
 
 
 class Failure(NamedTuple):
@@ -120,7 +126,10 @@ class Guard:
         """Be admitted and start the clock."""
         refusal = self.refuse()
         if refusal is not None:
-            raise refusal
+            try:
+                raise refusal
+            finally:
+                del refusal  # its traceback leads to this frame
         plan = self.plan
         return self._begin(self._admission.acquire(plan), plan)
 
@@ -128,7 +137,10 @@ class Guard:
         """Be admitted and start the clock, in a task."""
         refusal = self.refuse()
         if refusal is not None:
-            raise refusal
+            try:
+                raise refusal
+            finally:
+                del refusal  # its traceback leads to this frame
         plan = self.plan
         return self._begin(await self._admission.aacquire(plan), plan)
 
@@ -166,7 +178,7 @@ class Guard:
         token.scope = scope = Deadline(
             self.entry.clock,
             timeout,
-            current.get(),
+            enclosing(),
             started=token.started,
             name=self.entry.name,
             source=token,
@@ -184,7 +196,7 @@ class Guard:
         if not self.entry.shadowed:
             token.scope.enforce(shared=True)
 
-    def finish(self, token: Token, result: object) -> None:
+    def finish(self, token: Token, result: object = NO_RESULT) -> None:
         """Settle a call that returned; a predicate's error leaves from here."""
         if token.scope is not None:
             token.scope.leave()
@@ -192,7 +204,7 @@ class Guard:
         verdict = SUCCESS
         if token.plan.timeout is not None and duration >= token.plan.timeout:
             verdict = LATE
-        elif self.verdicts.is_failure is not None:
+        elif self.verdicts.is_failure is not None and result is not NO_RESULT:
             try:
                 verdict = self.verdicts.of_result(result)
             except BaseException as raised:
@@ -249,6 +261,8 @@ class Guard:
         self, token: Token, scope: Deadline | None, error: BaseException, duration: int
     ) -> Verdict:
         """Find the row of the decision table."""
+        if isinstance(error, ThreadStartError):
+            return REJECTED
         plan: Plan = token.plan
         caller = current.get()
         by_caller = CUT_OFF if duration >= plan.fair else EXPIRED

@@ -90,12 +90,12 @@ class _Stream:
         self._paused(token)
         return item
 
-    def exhausted(self, value: Any) -> None:
+    def exhausted(self) -> None:
         token = self._over()
         if self._late:
             self._guard.finish_as(token, LATE)
         else:
-            self._guard.finish(token, value)
+            self._guard.finish(token)
 
     def closed(self) -> None:
         self._guard.finish_as(self._over(), LATE if self._late else SUCCESS)

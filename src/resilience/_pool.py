@@ -8,6 +8,7 @@ another one than this pool's.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from resilience._core.slots import Slots, Token, Waiter
@@ -64,12 +65,17 @@ class Pool:
 
     def assign(self) -> None:
         """Serve those who wait with what is idle or was lost, and wake them."""
-        with self.lock:
-            self._reclaim()
-            served = self.slots.assign()
-        for waiter in served:
-            if waiter.wake is not None and not waiter.wake():
-                self.leave(waiter)
+        again = True
+        while again:
+            again = False
+            with self.lock:
+                self._reclaim()
+                served = self.slots.assign()
+            for waiter in served:
+                if waiter.wake is not None and not waiter.wake():
+                    with self.lock:
+                        self.slots.leave(waiter)
+                    again = True
 
     def reclaim(self) -> None:
         """Take back what was lost."""
@@ -88,12 +94,12 @@ class Pool:
         self.slots.forked()
 
     def _reclaim(self) -> None:
-        while self.lost:
-            token = self.lost[0]  # taken off last: an interrupt in between repeats it
+        for token in self.lost.copy():
             self.slots.reclaim(token)
             if token.lost is not None:  # not settled after all
                 owner: Any = token.owner
                 dropped: list[Token] = self.dropped if owner is None else owner.dropped
                 token.lost = None
                 dropped.append(token)
-            del self.lost[0]
+            with contextlib.suppress(ValueError):  # a step inside this one has taken it off
+                self.lost.remove(token)

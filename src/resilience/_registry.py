@@ -6,7 +6,7 @@ import random
 import time
 import weakref
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Unpack, final, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack, final, overload
 
 from resilience import _fork
 from resilience._command import Command, Isolation
@@ -162,7 +162,12 @@ class Registry:
         Raises:
             ConfigurationError: A field is wrong; nothing was changed.
         """
-        changes = {name: fields_of(settings, fields)} if isinstance(name, str) else _read_all(name)
+        if isinstance(name, str):
+            changes = {name: fields_of(settings, fields)}
+        else:
+            changes = _read_all(name)
+            if settings is not None or fields:
+                raise ConfigurationError("a mapping of names takes no further fields beside it")
         for each, plain in changes.items():
             check_name(each)
             Settings(**{**self._configured.get(each, {}), **plain})
@@ -197,6 +202,9 @@ class Registry:
         )
         with self.lock:
             entry = self._entries.setdefault(name, made)
+        late = self._configured.get(name, {})
+        if dict(entry.configured) != late:  # configured while it was being made
+            entry.configure(late)
         self._make_room(entry)
         return entry
 
@@ -214,6 +222,13 @@ class Registry:
         """
         with self.lock:
             return self._entries.pop(name, None) is not None
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether the name of an entry is still this entry's."""
+        return entry.name is not None and self._entries.get(entry.name) is entry
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Registry cannot be pickled: its circuits belong to this process")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries.copy())
@@ -248,7 +263,7 @@ class Registry:
             del entry
             survivor = held()
             if survivor is not None:
-                self._entries = {**self._entries, name: survivor}
+                self._entries[name] = survivor
             return survivor is None
 
     def _is_idle(self, name: str, newest: Entry) -> bool:

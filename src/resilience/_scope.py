@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final, overload
 
 from resilience._calls import PLAIN, is_awaitable
-from resilience._deadline import Deadline, current, read_length
+from resilience._deadline import Deadline, current, enclosing, read_length
 from resilience._streams import async_stream, stream
 from resilience._typing import Guarded, Method
 from resilience._wrap import wrap
@@ -62,12 +62,12 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         self._length = read_length(seconds)
         self._detached = detached
         self._clock = clock
-        self._open: list[Deadline] = []
+        self._open: dict[int, Deadline] = {}
 
     def __enter__(self) -> Deadline:
         scope = self._scope()
-        self._open.append(scope)
         _start(scope)
+        self._open[id(scope)] = scope
         return scope
 
     def __exit__(
@@ -81,18 +81,18 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
             _stop(scope, error)
 
     def _scope(self) -> Deadline:
-        outer = None if self._detached else current.get()
-        return Deadline(self._clock, self._length, outer, source=self)
+        outer = None if self._detached else enclosing()
+        return Deadline(self._clock, self._length, outer)
 
     def _find(self) -> Deadline | None:
         """Return the scope that ends here: one object may be entered by many tasks at once."""
         scope = current.get()
-        while scope is not None and scope.source is not self:
+        while scope is not None and id(scope) not in self._open:  # another's, or left already
             scope = scope.outer
         if scope is None and self._open:  # left in another context than it was entered in
-            scope = self._open[-1]
-        if scope in self._open:
-            self._open.remove(scope)
+            scope = next(reversed(self._open.values()))
+        if scope is not None:
+            del self._open[id(scope)]
         return scope
 
     # -- as a decorator
@@ -109,8 +109,14 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         """Give each call this budget."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            with self as scope:
+            scope = self._scope()
+            _start(scope)
+            try:
                 result = fn(*args, **kwargs)
+            except BaseException as error:
+                _stop(scope, error)
+                raise
+            _stop(scope, None)
             if type(result) not in PLAIN and is_awaitable(result):
                 return awaited(result, scope)
             return result
@@ -132,8 +138,15 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         """Give each call this budget, enforced."""
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            with self:
-                return await fn(*args, **kwargs)
+            scope = self._scope()
+            _start(scope)
+            try:
+                result = await fn(*args, **kwargs)
+            except BaseException as error:
+                _stop(scope, error)
+                raise
+            _stop(scope, None)
+            return result
 
         return call
 
@@ -183,7 +196,7 @@ class _Budget:
         _stop(self._scope, None)
         return item
 
-    def exhausted(self, value: Any) -> None: ...
+    def exhausted(self) -> None: ...
 
     def closed(self) -> None: ...
 

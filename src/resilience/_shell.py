@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from resilience._blocks import Blocks
 from resilience._guarded_streams import async_generator_in, generator_in
@@ -31,6 +31,10 @@ class Shell:
     def name(self) -> str | None:
         """The name it shares; `None` if it is private."""
         return self._guard.entry.name
+
+    def __reduce__(self) -> NoReturn:
+        kind = type(self).__name__
+        raise TypeError(f"a {kind} cannot be pickled: it belongs to this process; make it anew")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'(private)' if self.name is None else repr(self.name)}>"

@@ -24,7 +24,7 @@ class Steps(Protocol):
     def run(self, step: Callable[[Any], Any], sent: Any) -> Any:
         """Return `step(sent)`: the next item."""
 
-    def exhausted(self, value: Any) -> None:
+    def exhausted(self) -> None:
         """Take note that the producer came to its end."""
 
     def closed(self) -> None:
@@ -39,7 +39,7 @@ class AsyncSteps(Protocol):
 
     async def astart(self) -> Any: ...
     async def arun(self, step: Callable[[Any], Any], sent: Any) -> Any: ...
-    def exhausted(self, value: Any) -> None: ...
+    def exhausted(self) -> None: ...
     def closed(self) -> None: ...
     async def afailed(self, error: BaseException) -> Any: ...
 
@@ -65,7 +65,7 @@ def stream(steps_of: Callable[[Any, Any], Steps]) -> Callable[..., Generator[Any
                 except BaseException as thrown:  # noqa: BLE001 - all of it is the producer's
                     step, sent = source.throw, thrown
         except StopIteration as stop:
-            steps.exhausted(stop.value)
+            steps.exhausted()
             return stop.value
         except BaseException as error:
             if closed:
@@ -100,7 +100,7 @@ def async_stream(
                 except BaseException as thrown:  # noqa: BLE001 - all of it is the producer's
                     step, sent = source.athrow, thrown
         except StopAsyncIteration:
-            steps.exhausted(None)
+            steps.exhausted()
             return
         except BaseException as error:
             if closed:

@@ -56,19 +56,17 @@ class Verdicts:
     is_failure: Callable[[Any], bool] | None
 
     def of_error(self, error: BaseException) -> Verdict:
-        """Judge what was raised; a group by its leaves. Runs the user's predicates."""
+        """Judge an `Exception`; a group by its leaves. Runs the user's predicates."""
         if not isinstance(error, BaseExceptionGroup):
             return self._leaf(error)
         found = {self._leaf(leaf) for leaf in leaves(error)}
-        for worst in (CANCELLED, FAILED, SUCCESS, REJECTED):
+        for worst in (FAILED, SUCCESS, REJECTED):
             if worst in found:
                 # A group that is partly a rejection and partly ignored has something to answer for.
                 return worst
         return IGNORED
 
     def _leaf(self, error: BaseException) -> Verdict:
-        if not isinstance(error, Exception):
-            return CANCELLED
         if isinstance(error, RejectedError):
             return REJECTED
         if self.ignore is not None and self.ignore(error):

@@ -25,10 +25,14 @@ from resilience import _alarm
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Job", "Workers"]
+__all__ = ["Job", "ThreadStartError", "Workers"]
 
 IDLE: Final = 10.0
 """Seconds a worker waits for its next job before it ends."""
+
+
+class ThreadStartError(RuntimeError):
+    """The system gives no more threads: the function was not called, and nothing is said of it."""
 
 
 class Job:
@@ -100,7 +104,8 @@ class Job:
         """Tell the caller, or if it has left, whoever it named."""
         if self._claim.acquire(blocking=False):
             self._done.release()
-        elif self._ended is not None:
+        else:
+            assert self._ended is not None, "named before it was left"
             self._error = None
             self._ended(self)
 
@@ -126,9 +131,9 @@ class Workers:
             worker = _Worker(f"{self._name}-{next(self._count)}", self._idle, job)
             try:
                 worker.start()
-            except Exception:
+            except RuntimeError as error:
                 job.unstarted = True
-                raise
+                raise ThreadStartError(*error.args) from error
         else:
             worker.take(job)
 

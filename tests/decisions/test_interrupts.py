@@ -726,3 +726,74 @@ def test_what_a_thread_raises_reaches_its_caller(
     left = command.snapshot()
     assert left.totals[outcome] == 1
     assert (left.in_flight, left.abandoned) == (0, 0)
+
+
+# -- interrupted while a call is settled
+
+
+class InterruptedClock(FakeClock):
+    """A clock at whose next reading an interrupt arrives, once it is told so."""
+
+    due = False
+
+    def __call__(self) -> int:
+        if self.due:
+            self.due = False
+            raise Interrupt
+        return super().__call__()
+
+
+@pytest.mark.promise("C1", "F1")
+@pytest.mark.parametrize("isolation", ["semaphore", "thread"])
+def test_an_interrupt_while_a_failed_call_is_left_is_what_leaves(isolation: Any) -> None:
+    """
+    It has the call's error as its cause, no fallback answers it, and nothing stays held.
+    """
+    clock, answer, failed = InterruptedClock(), Answer(), OSError("no")
+    cmd = Registry(clock=clock).command("db", isolation=isolation, timeout=60, fallback=answer)
+
+    @cmd
+    def work() -> None:
+        clock.due = True
+        raise failed
+
+    # What a caller waits for is the earliest deadline: here one that has a clock of its own.
+    with pytest.raises(Interrupt) as caught, deadline(20, clock=FakeClock()):
+        work()
+    assert caught.value.__cause__ is failed
+    assert answer.errors == []
+    after = cmd.snapshot()
+    assert (after.in_flight, after.totals["cancelled"], after.window.calls) == (0, 1, 0)
+    assert sum(after.totals.values()) == 1
+
+
+# -- groups of trio's
+
+
+@pytest.mark.promise("F7", "E9")
+def test_what_a_deadline_leaves_of_a_group_of_trio_is_what_leaves() -> None:
+    """
+    Of a group with our cancellation and a failure in it, the failure is left: a timeout.
+    """
+    run = TrioRuntime()
+    answer = Answer()
+    scene = Scene(run, Registry(clock=run.clock), timeout=2.0, fallback=answer)
+    failed = OSError("while it was cancelled")
+
+    async def fails_when_cancelled() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise failed
+
+    async def does() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(fails_when_cancelled)
+
+    guarded = scene.guard(does)
+    assert scene.play(guarded) == "instead"
+    (group,) = answer.errors
+    assert isinstance(group, ExceptionGroup)
+    assert group.exceptions == (failed,)
+    assert scene.total("timeout") == 1

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import anyio
 import pytest
 
 from resilience import DeadlineExceededError, Override, Registry, State, command, deadline
-from tests.support.runtime import AsyncioRuntime, FakeClock, Runtime
+from tests.support.runtime import AsyncioRuntime, AsyncRuntime, FakeClock, Runtime
 from tests.support.scene import (
     ERROR,
     NOTHING,
@@ -367,3 +368,34 @@ def test_a_shadowed_block_and_permit_are_admitted(clock: FakeClock, registry: Re
         with quotes:
             pass
     assert quotes.snapshot().shadowed["expired"] == 1
+
+
+def test_who_waits_for_a_slot_is_served_in_the_shadow_of_what_happened(
+    task: AsyncRuntime, registry: Registry
+) -> None:
+    """
+    The circuit opens while a caller waits for a slot, and goes into shadow mode.
+
+    The caller would be refused now: it runs, that is counted as shadowed, and it moves nothing.
+    """
+    scene = Scene(task, registry, max_concurrency=1, max_waiting=1, max_wait=60.0)
+    guarded = scene.guard(answers)
+
+    async def scenario() -> None:
+        first = scene.hold()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(guarded)
+            await task.sleep(1)
+            assert scene.snapshot.waiting == 1
+            before = scene.snapshot
+            scene.command.configure(volume_threshold=1)
+            first.fail()
+            scene.command.shadow()
+            await task.sleep(1)
+        effect = scene.since(before)
+        assert effect.outcomes == {"failure": 1, "success": 1}
+        assert effect.window == ERROR
+        assert effect.shadowed == {"short_circuited": 1}
+
+    scene.play(scenario)
+    assert scene.command.state is State.OPEN

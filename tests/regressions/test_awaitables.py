@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -215,6 +216,33 @@ def test_what_returns_an_awaitable_holds_its_slot_until_it_was_awaited(
     task.call(bulkhead(DISGUISES[disguise](look)))
     assert seen == [1]
     assert bulkhead.in_flight == 0
+
+
+@pytest.mark.promise("C1", "C4", "D2")
+@pytest.mark.parametrize("options", [{"timeout": None}, {"timeout": 1.0}], ids=str)
+def test_what_was_never_awaited_gives_its_slot_back(
+    clock: FakeClock, registry: Registry, options: dict[str, Any]
+) -> None:
+    """
+    A call whose awaitable nobody awaits counts as cancelled once it is dropped.
+
+    Defect 24: a call that was counted as over when the coroutine was made could not tell.
+    """
+
+    async def fn() -> None:
+        raise AssertionError
+
+    guard = Command("db", registry=registry, isolation="semaphore", **options)
+    for number in range(1, 4):
+        assert guard(lambda: 0)() == 0  # the next one finds an idle slot
+        pending: Any = guard(Giver(fn))()
+        assert guard.snapshot().in_flight == 1
+        pending.close()
+        del pending
+        gc.collect()
+        assert guard.snapshot().in_flight == 0
+        assert guard.snapshot().totals[Outcome.CANCELLED] == number
+    assert sum(guard.snapshot().totals.values()) == 6
 
 
 # -- 26

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+import traceback
+from collections.abc import Callable
 
 import pytest
+
+from resilience import Command, Outcome, Registry, State
+from tests.support.runtime import FakeClock
 
 BEGIN = """
 import os, signal, sys, threading, traceback
@@ -300,3 +307,112 @@ def test_a_child_inherits_no_claims_of_its_parents_threads() -> None:
     Defect 25.
     """
     play(NEWS)
+
+
+def ends_well(child: Callable[[], None]) -> bool:
+    """Fork, and tell whether the child came to the end of what it was to do."""
+    pid = os.fork()
+    if not pid:
+        end_as(child)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def end_as(child: Callable[[], None]) -> None:
+    """End the process, well if it comes to the end of what it is to do."""
+    code = 1
+    try:
+        signal.alarm(20)  # a child that hangs is killed
+        child()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+in_this_process = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # idle threads
+
+
+@in_this_process
+@pytest.mark.promise("C3", "I5")
+def test_nothing_that_ran_before_the_fork_is_counted_in_the_child(
+    clock: FakeClock, registry: Registry
+) -> None:
+    """
+    A permit, and a call whose result is only written down, are settled in the child.
+
+    Neither counts there, nor do they hold a slot; both count in the parent.
+
+    Defect 25.
+    """
+    guard = Command("db", registry=registry, timeout=None, max_concurrency=2, volume_threshold=1)
+    permit = guard.acquire()
+    guard(lambda: 0)()  # the next one finds an idle slot
+
+    def child() -> None:
+        permit.fail()
+        snapshot = guard.snapshot()
+        assert (snapshot.state, snapshot.in_flight, snapshot.stale) == (State.CLOSED, 0, 0)
+        assert sum(snapshot.totals.values()) == 0
+
+    pid = guard(os.fork)()
+    if not pid:
+        end_as(child)
+    assert os.waitpid(pid, 0)[1] == 0
+    permit.succeed()
+    assert guard.snapshot().totals[Outcome.SUCCESS] == 3
+    assert guard.snapshot().in_flight == 0
+
+
+@in_this_process
+@pytest.mark.promise("I5")
+def test_a_child_has_workers_of_its_own(clock: FakeClock, registry: Registry) -> None:
+    """
+    The threads that are idle in the parent do not come along: the child starts others.
+
+    Defect 25.
+    """
+    guard = Command("forked", registry=registry, isolation="thread")
+    guarded = guard(threading.get_ident)
+    guarded()
+
+    def child() -> None:
+        alive = threading.active_count()
+        assert guarded() != threading.get_ident()
+        assert threading.active_count() == alive + 1
+        assert guard.snapshot().totals[Outcome.SUCCESS] == 1
+
+    assert ends_well(child)
+    assert guard.snapshot().totals[Outcome.SUCCESS] == 1
+
+
+@in_this_process
+@pytest.mark.promise("C3", "I5")
+def test_a_fallback_that_runs_in_the_parent_does_not_run_in_the_child(
+    clock: FakeClock, registry: Registry
+) -> None:
+    """
+    A handler forks: the child has all places for fallbacks, and its parent one less until it ends.
+
+    Defect 25.
+    """
+    depth = 0
+
+    def handler(error: Exception) -> str:
+        nonlocal depth
+        depth += 1
+        return "answered" if depth > 1 else f"the child did well: {ends_well(child)}"
+
+    def child() -> None:
+        assert guarded() == "answered"
+
+    guard = Command(
+        "db", registry=registry, timeout=None, fallback=handler, fallback_max_concurrency=1
+    )
+
+    @guard
+    def guarded() -> str:
+        raise ConnectionError
+
+    assert guarded() == "the child did well: True"
+    assert dict(guard.snapshot().fallbacks) == {"success": 1, "failure": 0, "rejected": 0}

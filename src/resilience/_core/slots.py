@@ -168,12 +168,16 @@ class Slots:
         self._shrink()
         while self.waiters:
             waiter = self.waiters[0]
-            if waiter.token is None:
-                waiter.token = self._next()
-            if waiter.token is None:
+            token = self._next() if waiter.token is None else waiter.token
+            if token is None:
                 break
-            served.append(waiter)
-            self.waiters.popleft()
+            if waiter.token is None:
+                waiter.token = token
+            elif waiter.token is not token:  # a step inside this one has served it
+                self.put(token)
+            if self.waiters and self.waiters[0] is waiter:
+                self.waiters.popleft()
+                served.append(waiter)
         self.attention = bool(self.waiters) or self._over()
         return served
 

@@ -16,7 +16,7 @@ from resilience._typing import GuardedByCommand, Method
 from resilience._units import show
 from resilience._verdict import Failures, verdicts_of
 from resilience._worker import Workers
-from resilience._wrap import source_of, wrap
+from resilience._wrap import code_of, source_of, wrap
 from resilience.errors import ConfigurationError
 from resilience.settings import Settings, fields_of
 
@@ -157,7 +157,7 @@ class Command(CircuitShell):
         Raises:
             TypeError: It is a coroutine function: use `acall`.
         """
-        if is_async(fn) or inspect.isgeneratorfunction(fn):
+        if is_async(fn) or inspect.isgeneratorfunction(code_of(fn)):
             raise TypeError(
                 f"{show(fn)} is no plain function: await acall(…) instead of call(…), "
                 f"or decorate it if it is a generator"
@@ -168,7 +168,8 @@ class Command(CircuitShell):
 
     async def acall(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call and await a coroutine function, or what returns an awaitable, as this command."""
-        if inspect.isasyncgenfunction(fn) or inspect.isgeneratorfunction(fn):
+        code = code_of(fn)
+        if inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code):
             raise TypeError(f"{show(fn)} is a generator: decorate it instead of calling it")
         self._declare()
 

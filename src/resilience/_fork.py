@@ -52,11 +52,15 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
-    try:
-        for survivor in _held:
+    raised = None
+    for survivor in _held:
+        try:
             survivor.forked()
-    finally:  # a user's clock may raise
-        _in_parent()
+        except Exception as error:  # noqa: BLE001 - a user's clock; the others begin anew
+            raised = error
+    _in_parent()
+    if raised is not None:
+        raise raised
 
 
 if hasattr(os, "register_at_fork"):

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 
 from resilience._units import show
 
-__all__ = ["Colours", "source_of", "wrap"]
+__all__ = ["Colours", "code_of", "source_of", "wrap"]
 
 _Fn = Callable[..., Any]
 
@@ -62,12 +62,12 @@ def _guard(shell: Colours, fn: _Fn) -> _Fn:
         (inspect.isasyncgenfunction, shell.guard_async_generator),
         (inspect.isgeneratorfunction, shell.guard_generator),
     ):
-        if is_kind(fn) or is_kind(_code_of(fn)):
+        if is_kind(fn) or is_kind(code_of(fn)):
             return guard(fn)
     return shell.guard_function(fn)
 
 
-def _code_of(fn: Any) -> Any:
+def code_of(fn: Any) -> Any:
     """Return what runs when a callable object or a partial of one is called."""
     while isinstance(fn, functools.partial):
         fn = fn.func

@@ -232,7 +232,7 @@ def test_leaving_a_room_where_nobody_ever_waited_does_nothing() -> None:
     waiter = queued(room)
     room.forked()
     room.leave(waiter)
-    assert (room.in_flight, room.waiters, len(held)) == (0, (), 1)
+    assert (room.in_flight, room.waiters, len(held)) == (0, [], 1)
 
 
 @pytest.mark.promise("D9")

@@ -138,6 +138,7 @@ def test_a_step_may_run_inside_another(
                 assert (waiter.token is None) == (waiter in waits), at
                 assert (waiter in scene.woken) == (waiter not in waits), at
         scene.drain()
+        pool.reclaim()
         assert set(scene.left) == set(scene.waiters), at
         assert (len(pool.slots.waiters), pool.slots.in_flight) == (0, 0), at
         assert room(pool) == CAPACITY, at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -13,18 +14,22 @@ from tests.support.runtime import AsyncRuntime, FakeClock
 
 
 async def coroutine() -> int:
+    """Return one, once awaited."""
     return 1
 
 
 def generator() -> Iterator[int]:
+    """Give one item."""
     yield 1
 
 
 async def async_generator() -> AsyncIterator[int]:
+    """Give one item, asynchronously."""
     yield 1
 
 
 def partly(fn: Any) -> Any:
+    """Hide a function in a partial."""
     return functools.partial(fn)
 
 
@@ -56,7 +61,7 @@ def test_the_fallback_of_what_returns_awaitables_can_be_awaited(
         return cached(key) if handler == "async" else f"cached {key}"
 
     guard = registry.command("lam", fallback=answer)
-    guarded = guard(lambda key: get(key))
+    guarded = guard(lambda key: get(key + 0))
 
     async def ask(key: int) -> str:
         answer: str = await guarded(key)
@@ -128,3 +133,25 @@ def test_the_handlers_of_acall_get_the_arguments(task: AsyncRuntime, registry: R
 
     assert task.call(ask) == (ConnectionError, (7,), {"key": 8})
     assert counted(guard) == {Outcome.FAILURE: 1}
+
+
+def test_a_callable_that_generates_is_refused_like_a_generator(registry: Registry) -> None:
+    """
+    What an object does when it is called decides, not that it is an object.
+    """
+
+    class Items:
+        def __call__(self) -> Iterator[int]:
+            yield 1
+
+    class AsyncItems:
+        async def __call__(self) -> AsyncIterator[int]:
+            yield 1
+
+    guard = registry.command("db")
+    for items in (Items(), AsyncItems(), partly(Items())):
+        with pytest.raises(TypeError):
+            guard.call(items)
+        with pytest.raises(TypeError):
+            asyncio.run(guard.acall(items))
+    assert sum(guard.snapshot().totals.values()) == 0

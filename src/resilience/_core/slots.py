@@ -24,7 +24,6 @@ But for `grab` and `put`, not thread-safe; the shell locks.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, Final
 
 __all__ = ["VOID", "Slots", "Token", "Waiter"]
@@ -88,11 +87,12 @@ class Token:
 class Waiter:
     """One caller in the waiting room; `wake` is the shell's way to reach it."""
 
-    __slots__ = ("token", "wake")
+    __slots__ = ("left", "token", "wake")
 
     def __init__(self) -> None:
         self.token: Token | None = None
         self.wake: Any = None
+        self.left = False
 
 
 class Slots:
@@ -107,7 +107,7 @@ class Slots:
         self.free: list[Token] = []
         self.lost = lost
         self.issued = 0
-        self.waiters: deque[Waiter] | tuple[()] = ()
+        self.waiters: list[Waiter] = []
 
     @property
     def in_flight(self) -> int:
@@ -150,14 +150,14 @@ class Slots:
         # From the moment it is counted, a token that is dropped says so.
         token = Token(self.free, None)
         self.issued, token.lost = self.issued + 1, self.lost
+        if self._over():  # a step inside this one has made the last
+            self.attention = True
         return token
 
     def enqueue(self, waiter: Waiter) -> bool:
         """Enter the waiting room; false: it is full. `assign` must follow, and once `leave`."""
         if len(self.waiters) >= self.max_waiting:
             return False
-        if not isinstance(self.waiters, deque):
-            self.waiters = deque()
         self.waiters.append(waiter)
         self.attention = True
         return True
@@ -166,33 +166,40 @@ class Slots:
         """Give what is idle to those who wait longest; returns whom to wake."""
         served: list[Waiter] = []
         self._shrink()
-        while self.waiters:
-            waiter = self.waiters[0]
+        for waiter in self.waiters.copy():
             token = self._next() if waiter.token is None else waiter.token
             if token is None:
                 break
+            # A step inside this one may have served it meanwhile, and it may have left.
             if waiter.token is None:
                 waiter.token = token
-            elif waiter.token is not token:  # a step inside this one has served it
+            elif waiter.token is not token:
                 self.put(token)
-            if self.waiters and self.waiters[0] is waiter:
-                self.waiters.popleft()
+            if self._off(waiter):
                 served.append(waiter)
+            if waiter.left:
+                self.leave(waiter)
         self.attention = bool(self.waiters) or self._over()
         return served
 
+    def _off(self, waiter: Waiter) -> bool:
+        try:
+            self.waiters.remove(waiter)
+        except ValueError:
+            return False
+        return True
+
     def leave(self, waiter: Waiter) -> None:
         """Leave the waiting room, served or not. `assign` must follow."""
-        if isinstance(self.waiters, deque) and waiter in self.waiters:
-            self.waiters.remove(waiter)
+        waiter.left = True
+        self._off(waiter)
         if waiter.token is not None:
             token, waiter.token = waiter.token, None
             self.put(token)
 
     def reclaim(self, token: Token) -> None:
         """Strike a lost token off; a second time it does nothing. `assign` must follow."""
-        if token.pool is self.free:
-            token.pool, self.issued = None, self.issued - 1
+        self.issued, token.pool = self.issued - (token.pool is self.free), None
 
     def resize(self, capacity: int | None, max_waiting: int) -> None:
         """Change the limits; what runs goes on. `assign` must follow."""
@@ -205,7 +212,7 @@ class Slots:
         self.attention = False
         self.free = []
         self.issued = 0
-        self.waiters = ()
+        self.waiters = []
 
     def _over(self) -> bool:
         return self.capacity is not None and self.issued > self.capacity

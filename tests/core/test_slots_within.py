@@ -51,7 +51,7 @@ def meddling(monkeypatch: pytest.MonkeyPatch, meddle: Callable[[], object]) -> N
 @pytest.mark.promise("D1", "D9", "I10")
 def test_one_slot_too_many_is_retired(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Where a step inside takes the last slot, the one that was being made is given up once it is back.
+    Where a step inside takes the last slot, the one that was being made goes once it is back.
     """
     room = Slots(1, 0, [])
     inner: list[Token | None] = []

@@ -522,17 +522,18 @@ def test_leaving_a_deadline_nobody_entered_does_nothing(clock: FakeClock) -> Non
 
 
 @pytest.mark.promise("E2", "F1")
-@pytest.mark.parametrize("reading", [1, 2])
-def test_a_deadline_whose_entering_was_interrupted_binds_nobody(run: Runtime, reading: int) -> None:
+def test_a_deadline_whose_entering_was_interrupted_binds_nobody(run: Runtime) -> None:
     """
     An interrupt at each reading of the clock on the way in: the scope outside is as it was.
     """
 
     async def body() -> None:
         with deadline(60, clock=run.clock) as outer:
-            with pytest.raises(Interrupt), deadline(5, clock=InterruptingClock(reading)):
-                raise AssertionError("it was entered")
-            assert current_deadline() is outer
+            for reading in (1, 2) if run.is_async else (1,):
+                budget = deadline(5, clock=InterruptingClock(reading))
+                with pytest.raises(Interrupt):
+                    budget.__enter__()
+                assert current_deadline() is outer
             assert remaining() == 60
         if run.is_async:
             await run.sleep(100)
@@ -548,12 +549,16 @@ def test_a_deadline_left_elsewhere_is_not_one_whose_entering_was_interrupted() -
     clock = InterruptingClock()
     budget = deadline(5, clock=clock)
     own = contextvars.Context()
-    own.run(budget.__enter__)
-    clock.reading = 2
-    with pytest.raises(Interrupt):
-        contextvars.Context().run(budget.__enter__)
-    contextvars.Context().run(budget.__exit__, None, None, None)
-    assert own.run(current_deadline) is None
+
+    async def body() -> None:
+        own.run(budget.__enter__)
+        clock.reading = 2
+        with pytest.raises(Interrupt):
+            contextvars.Context().run(budget.__enter__)
+        contextvars.Context().run(budget.__exit__, None, None, None)
+        assert own.run(current_deadline) is None
+
+    asyncio.run(body())
 
 
 # -- the timers behind it

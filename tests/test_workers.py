@@ -279,7 +279,7 @@ def test_a_worker_taken_as_it_ends_makes_that_call(monkeypatch: pytest.MonkeyPat
     """
     monkeypatch.setattr(_worker, "IDLE", 0.0)
     pool = _worker.Workers("taken")
-    jobs = [_worker.Job(here, (), {}) for _ in range(2)]
+    jobs = [_worker.Job(here, (), {}, None) for _ in range(2)]
     pool._idle = Taken(lambda: pool.start(jobs[1]))
     pool.start(jobs[0])
     assert all(job.wait(PATIENCE) for job in jobs)

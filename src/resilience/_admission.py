@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resilience import _alarm
 from resilience._core.outcome import Outcome, State
 from resilience._core.slots import Token
 from resilience._deadline import Deadline, being_cut_off, binding, current, scopes
+from resilience._tasks import in_event_loop, is_cancellation, strand
 from resilience._units import NANOS, seconds
 from resilience._waiting import await_slot, wait_for_slot
 from resilience.errors import BulkheadFullError, CircuitOpenError
@@ -52,7 +52,7 @@ class Admission:
         asked = self._ask()
         token = self._take()
         if token is None:
-            if self._may_wait() and not _alarm.in_event_loop():
+            if self._may_wait() and not in_event_loop():
                 try:
                     token = wait_for_slot(self._slots, self._until(asked, plan))
                 except BaseException as error:
@@ -79,7 +79,7 @@ class Admission:
 
     def _interrupted(self, error: BaseException) -> None:
         """Count a call that was torn out of its wait."""
-        if _alarm.is_cancellation(error) and being_cut_off():
+        if is_cancellation(error) and being_cut_off():
             self._entry.reject(Outcome.EXPIRED, self._entry.clock())
         else:
             self._entry.give_up()
@@ -130,7 +130,7 @@ class Admission:
 
     def _may_wait(self) -> bool:
         """Whether there is a waiting room, and others than this call's own callers hold slots."""
-        slots, here = self._slots.slots, _alarm.strand()
+        slots, here = self._slots.slots, strand()
         mine = sum(
             isinstance(scope.source, Token) and scope.source.home is slots.free
             for scope in scopes()

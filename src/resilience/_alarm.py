@@ -6,9 +6,6 @@ An alarm is set in the task that runs now and must be disarmed by it:
 - asyncio: one `task.cancel()` by the loop's own timer, balanced by `uncancel()`, exactly as
   `asyncio.timeout` does. If somebody else cancelled the task as well, theirs wins.
 - trio: a cancel scope of its own.
-- Neither runs here: nothing can be cut off, and there is no alarm.
-
-Neither library is imported: one that runs a task here is in `sys.modules`.
 """
 
 from __future__ import annotations
@@ -16,35 +13,31 @@ from __future__ import annotations
 import math
 import sys
 import weakref
-from contextvars import Context, ContextVar
-from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Final
 
 from resilience._units import NANOS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "Alarm",
-    "current_task",
-    "in_event_loop",
-    "is_cancellation",
-    "set_alarm",
-    "strand",
-]
+__all__ = ["Alarm", "set_alarm"]
+
+MANY: Final = 64
+"""Lengths whose alarms share a timer, at most: one that is shared stays set when it is idle."""
 
 
 class AsyncioAlarm:
     """Cancels an asyncio task once, at its time."""
 
-    __slots__ = ("_before", "_timer", "due", "rang", "task")
+    __slots__ = ("_allowed", "_timer", "due", "rang", "task")
 
     def __init__(self, task: Any, timer: _Timer, due: float) -> None:
         self.task = task
         self.rang = False
         self.due = due
-        self._before: int = task.cancelling()
+        # How often the task may have been cancelled for this to be the only one.
+        self._allowed: int = task.cancelling() + 1
         self._timer = timer
         timer.add(self)
 
@@ -57,9 +50,10 @@ class AsyncioAlarm:
             self._timer = _Timer(loop, shared=False)
             self._timer.add(self)
 
-    def soon(self, do: Callable[[], None]) -> None:
-        """Have something done where its task runs; called from any thread."""
-        self._timer.loop.call_soon_threadsafe(do)
+    def messenger(self) -> Callable[[Callable[[], None]], object]:
+        """Return what has something done where its task runs, called from any thread."""
+        soon: Callable[[Callable[[], None]], object] = self._timer.loop.call_soon_threadsafe
+        return soon
 
     def ring(self) -> None:
         """Cancel the task."""
@@ -69,16 +63,17 @@ class AsyncioAlarm:
     @property
     def alone(self) -> bool:
         """Whether it rang and nobody else cancelled the task since it was set."""
-        return self.rang and self.task.cancelling() <= self._before + 1
+        return self.rang and self.task.cancelling() <= self._allowed
 
     def disarm(self, error: BaseException | None) -> bool:
         """Say whether `error` is its own cancellation and nobody else's."""
         if not self.rang:
             self._timer.remove(self)
             return False
-        others = self.task.uncancel() > self._before
+        self.task.uncancel()
+        self._allowed -= 1
         cancelled: type[BaseException] = sys.modules["asyncio"].CancelledError
-        return not others and isinstance(error, cancelled)
+        return self.alone and isinstance(error, cancelled)
 
 
 class _Timer:
@@ -135,8 +130,10 @@ def _timer_of(loop: Any, length: int) -> _Timer:
     ref = _timers.get(key)
     timer = None if ref is None else ref()
     if timer is None or timer.loop is not loop:
-        timer = _Timer(loop, shared=True)
-        _timers[key] = weakref.ref(timer, lambda dead: _forget(key, dead))
+        shared = len(_timers) < MANY
+        timer = _Timer(loop, shared=shared)
+        if shared:
+            _timers[key] = weakref.ref(timer, lambda dead: _forget(key, dead))
     return timer
 
 
@@ -148,22 +145,24 @@ def _forget(key: tuple[int, int], dead: weakref.ref[_Timer]) -> None:
 class TrioAlarm:
     """A cancel scope of trio's."""
 
-    __slots__ = ("_scope", "_trio", "soon", "task")
+    __slots__ = ("_scope", "task")
 
-    def __init__(self, trio: Any, task: Any, delay: float) -> None:
+    def __init__(self, task: Any, delay: float) -> None:
         self.task = task
-        self._trio = trio
-        self.soon: Callable[[Callable[[], None]], None] = (
-            trio.lowlevel.current_trio_token().run_sync_soon
-        )
-        self._scope = trio.CancelScope(deadline=trio.current_time() + delay)
-        self._scope.__enter__()
+        scope = sys.modules["trio"].CancelScope(relative_deadline=delay if delay > 0 else 0.0)
+        scope.__enter__()
+        self._scope: Any = scope
 
     def reset(self, left: int | None) -> None:
         """Set it anew, for another time or none."""
-        self._scope.deadline = (
-            math.inf if left is None else self._trio.current_time() + left / NANOS
-        )
+        now = sys.modules["trio"].current_time
+        self._scope.deadline = math.inf if left is None else now() + left / NANOS
+
+    def messenger(self) -> Callable[[Callable[[], None]], object]:
+        """Return what has something done where its task runs, called from any thread."""
+        token: Any = sys.modules["trio"].lowlevel.current_trio_token()
+        soon: Callable[[Callable[[], None]], object] = token.run_sync_soon
+        return soon
 
     @property
     def rang(self) -> bool:
@@ -174,80 +173,33 @@ class TrioAlarm:
 
     def disarm(self, error: BaseException | None) -> bool:
         """Say whether `error` was its own cancellation; raises what is left of a group."""
-        traceback = None if error is None else error.__traceback__
-        self._scope.__exit__(None if error is None else type(error), error, traceback)
-        return bool(self._scope.cancelled_caught)
+        scope = self._scope
+        if error is None:
+            scope.__exit__(None, None, None)
+            return False
+        scope.__exit__(type(error), error, error.__traceback__)
+        return bool(scope.cancelled_caught)
 
 
 Alarm = AsyncioAlarm | TrioAlarm
 
 
-def _asyncio_task() -> Any:
-    asyncio: Any = sys.modules.get("asyncio")
-    running: Callable[[], Any] | None = getattr(asyncio, "_get_running_loop", None)
-    if running is None or running() is None:
-        return None
-    return asyncio.current_task()
-
-
-def _trio_task() -> Any:
-    trio = sys.modules.get("trio")
-    if trio is None or not getattr(trio, "lowlevel", None) or not trio.lowlevel.in_trio_task():
-        return None
-    return trio.lowlevel.current_task()
-
-
-def current_task() -> Any:
-    """Return the asyncio or trio task that runs now, if one does."""
-    return _asyncio_task() or _trio_task()
-
-
-_strand: ContextVar[object] = ContextVar("resilience_strand", default=None)
-
-
-def strand() -> object:
-    """Return what runs here: a task, or the number of a thread, or what that works for."""
-    return current_task() or _strand.get() or get_ident()
-
-
-def stay_on_strand() -> None:
-    """Let what runs in this context elsewhere, while this waits for it, be the same strand."""
-    _strand.set(strand())
-
-
-def set_alarm(left: int, length: int | None = None) -> Alarm | None:
+def set_alarm(task: Any, left: int, length: int | None = None) -> Alarm:
     """
-    Cut off the task that runs now; `None` if none does.
+    Cut off the task that runs now.
 
     Args:
+        task: The one that runs now.
         left: When, in nanoseconds from now.
-        length: `left`, where many alarms are set for the same length: they share a timer.
+        length: Of the scope it is set for, where that began now: alarms of one length share a
+            timer.
     """
-    task = _asyncio_task()
-    if task is not None:
-        loop = task.get_loop()
-        due = loop.time() + left / NANOS
-        timer = None if length is None else _timer_of(loop, length)
-        if timer is None or due < timer.latest:  # begun earlier than those before it
-            timer = _Timer(loop, shared=False)
-        return AsyncioAlarm(task, timer, due)
-    task = _trio_task()
-    if task is not None:
-        return TrioAlarm(sys.modules["trio"], task, left / NANOS)
-    return None
-
-
-def in_event_loop() -> bool:
-    """Whether this thread runs an event loop, so that blocking it would block everything on it."""
-    asyncio = sys.modules.get("asyncio")
-    running = getattr(asyncio, "_get_running_loop", None)
-    return (running is not None and running() is not None) or _trio_task() is not None
-
-
-def is_cancellation(error: BaseException) -> bool:
-    """Whether an exception is how asyncio or trio cancels a task."""
-    for library, name in (("asyncio", "CancelledError"), ("trio", "Cancelled")):
-        kind = getattr(sys.modules.get(library), name, None)
-        if kind is not None and isinstance(error, kind):
-            return True
-    return False
+    get_loop = getattr(task, "get_loop", None)
+    if get_loop is None:
+        return TrioAlarm(task, left / NANOS)
+    loop = get_loop()
+    due = loop.time() + left / NANOS
+    timer = None if length is None else _timer_of(loop, length)
+    if timer is None or due < timer.latest:  # begun earlier than those before it
+        timer = _Timer(loop, shared=False)
+    return AsyncioAlarm(task, timer, due)

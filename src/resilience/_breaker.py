@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, final, overload
 
-from resilience._calls import PLAIN, coroutine_in, function_in, is_awaitable
+from resilience._awaitable import PLAIN, is_awaitable
+from resilience._calls import coroutine_in, function_in
 from resilience._circuit_shell import CircuitShell
 from resilience._deadline import current
 from resilience._default import declared

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from resilience._awaitable import PLAIN, is_awaitable
 from resilience._deadline import binding
 from resilience._quick import quick_steps
 from resilience._units import seconds
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
     Fn = Callable[..., Any]
 
-__all__ = ["PLAIN", "coroutine_in", "function_in", "function_on_thread", "is_awaitable"]
-
-# What most functions return; anything else is looked at for being awaitable.
-PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes, list, dict, tuple, set})
+__all__ = ["coroutine_in", "function_in", "function_on_thread"]
 
 
 def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, awaiting: Guard) -> Fn:
@@ -69,7 +66,9 @@ def function_on_thread(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, worker
         token = None
         try:
             token = quick_enter() or enter()
-            result = _on_thread(guard, workers, token, Job(fn, args, kwargs))
+            scope = token.scope
+            strand = None if scope is None else scope.strand
+            result = _on_thread(guard, workers, token, Job(fn, args, kwargs, strand))
         except BaseException as error:  # noqa: BLE001 - judged, and raised again or answered
             failure = fail(token, error)
             try:
@@ -90,31 +89,34 @@ def function_on_thread(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, worker
 def _on_thread(guard: Guard, workers: Workers, token: Token, job: Job) -> Any:
     """Run a job and wait for it no longer than the scope of the call lasts."""
     bound = None if guard.entry.shadowed else binding(token.scope)
-
-    def ended(job: Job) -> None:
-        guard.entry.abandoned.discard(job)
-        guard.worker_ended(token)
-
-    def abandon() -> bool:
-        # Marked before the worker may see it: from the claim on, the slot is the worker's.
-        guard.entry.abandon(job)
-        token.abandoned = True
-        if job.abandon(ended):
-            return True
-        token.abandoned = False
-        guard.entry.abandoned.discard(job)
-        return False
-
     try:
         workers.start(job)
         in_time = job.wait(None if bound is None else seconds(bound.left))
     except BaseException:
         if not job.unstarted:
-            abandon()
+            _abandon(guard, token, job)
         raise
-    if not in_time and bound is not None and abandon():
+    if not in_time and bound is not None and _abandon(guard, token, job):
         raise bound.error()
     return job.result()
+
+
+def _abandon(guard: Guard, token: Token, job: Job) -> bool:
+    """Leave a job behind with the slot of its call; false if it has ended."""
+    entry = guard.entry
+
+    def ended(job: Job) -> None:
+        entry.abandoned.discard(job)
+        guard.worker_ended(token)
+
+    # Marked before the worker may see it: from the claim on, the slot is the worker's.
+    entry.abandon(job)
+    token.abandoned = True
+    if job.abandon(ended):
+        return True
+    token.abandoned = False
+    entry.abandoned.discard(job)
+    return False
 
 
 def coroutine_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
@@ -180,8 +182,3 @@ async def _await(guard: Guard, token: Token, rest: _Rest) -> Any:
             del failure  # its traceback leads to this frame
     guard.finish(token, result)
     return result
-
-
-def is_awaitable(result: object) -> bool:
-    """Whether a result is to be awaited; what can be entered as well is left to its user."""
-    return inspect.isawaitable(result) and not hasattr(result, "__aenter__")

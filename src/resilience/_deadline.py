@@ -17,9 +17,10 @@ import contextlib
 import enum
 import math
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
-from resilience import _alarm
+from resilience._alarm import set_alarm
+from resilience._tasks import current_task
 from resilience._units import YEAR, nanoseconds, number, seconds, show
 from resilience.errors import ConfigurationError, DeadlineExceededError
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextvars import Token as Reset
 
+    from resilience._alarm import Alarm
     from resilience._units import Duration
 
 __all__ = [
@@ -49,8 +51,20 @@ class _Stage(enum.Enum):
     OVER = enum.auto()
 
 
-_NOBODY: Final[list[Deadline]] = []  # shared, never changed
-_BINDS: Final = (_Stage.RUNNING, _Stage.OVER)
+# Looking a member up in its class is slow, and this is done for every call.
+_NEW: Final = _Stage.NEW
+_RUNNING: Final = _Stage.RUNNING
+_LEFT: Final = _Stage.LEFT
+_OVER: Final = _Stage.OVER
+_NOBODY: Final[tuple[Deadline, ...]] = ()
+
+
+class _Watch(NamedTuple):
+    """What a scope enforces in place of itself: one that was carried to its task."""
+
+    bound: Deadline | None
+    soon: Callable[[Callable[[], None]], object]
+    """Has something done in the task that enforces it; called from any thread."""
 
 
 @final
@@ -70,17 +84,16 @@ class Deadline:
     __module__ = "resilience"
     __slots__ = (
         "_alarm",
-        "_bound",
         "_carriers",
         "_clock",
         "_cut_off",
         "_ends",
-        "_length",
-        "_outer",
         "_reset",
         "_stage",
         "_started",
+        "_watch",
         "name",
+        "outer",
         "source",
         "strand",
     )
@@ -90,26 +103,27 @@ class Deadline:
         clock: Callable[[], int],
         length: int | None,
         outer: Deadline | None,
-        *,
         started: int | None = None,
         name: str | None = None,
         source: object = None,
     ) -> None:
+        if started is None:
+            started = clock()
         self._clock = clock
-        self._started = clock() if started is None else started
-        self._length = length
-        self._ends = None if length is None else self._started + length
-        self._outer = outer
-        self._stage = _Stage.NEW
-        self._alarm: _alarm.Alarm | None = None
-        self._bound: Deadline | None = None
-        self._cut_off = False
-        self._carriers: list[Deadline] = _NOBODY
+        self._started = started
+        self._ends = None if length is None else started + length
+        self.outer = outer
+        """The next scope that encloses this one."""
+        self._stage = _NEW
         self._reset: Reset[Deadline | None] | None = None
+        self._alarm: Alarm | None = None
+        self._cut_off = False
+        self._watch: _Watch | None = None
+        self._carriers = _NOBODY
         self.name = name
         self.source = source
-        self.strand: object = None
-        """The task or thread that entered it, where that matters."""
+        self.strand: object = None if outer is None else outer.strand
+        """The task or thread that entered it, if it or one around it holds a contended slot."""
 
     # -- what users ask
 
@@ -155,29 +169,20 @@ class Deadline:
         return self._ends - self._clock()
 
     @property
-    def bound(self) -> Deadline:
-        """The scope its alarm is set for: this one, or one that was carried to this task."""
-        return self if self._bound is None else self._bound
-
-    @property
     def running(self) -> bool:
         """Whether it is entered."""
-        return self._stage is _Stage.RUNNING
+        return self._stage is _RUNNING
 
     @property
     def left_in_time(self) -> bool:
         """Whether it was left before its end: it binds nobody any more."""
-        return self._stage is _Stage.LEFT
-
-    @property
-    def outer(self) -> Deadline | None:
-        """The next scope that encloses this one."""
-        return self._outer
+        return self._stage is _LEFT
 
     @property
     def binds(self) -> bool:
         """Whether it has an end, was entered, and was not left before the end."""
-        return self._ends is not None and self._stage in _BINDS
+        stage = self._stage
+        return self._ends is not None and (stage is _RUNNING or stage is _OVER)
 
     @property
     def cut_off(self) -> bool:
@@ -189,81 +194,95 @@ class Deadline:
         while inner is not None:
             if inner is self:
                 return True
-            inner = inner._outer
+            inner = inner.outer
         return False
 
     def error(self) -> DeadlineExceededError:
         """Return the error that says this scope ran out."""
         now = self._clock()
-        limit = None if self._length is None else seconds(self._length)
+        limit = None if self._ends is None else seconds(self._ends - self._started)
         elapsed = seconds(max(now - self._started, 0))
         return DeadlineExceededError(self.name, timeout=limit, elapsed=elapsed, deadline=self)
 
     def enter(self) -> None:
         """Make it the current one, without an alarm."""
         self._reset = current.set(self)
-        self._stage = _Stage.RUNNING
+        self._stage = _RUNNING
 
-    def enforce(self, *, shared: bool = False) -> None:
-        """
-        Set an alarm for the scope that binds, unless its own alarm is set in this task.
+    def start(self) -> None:
+        """Make it the current one and enforce it."""
+        self._reset = current.set(self)
+        self._stage = _RUNNING
+        task = current_task()
+        if task is not None:
+            self._enforce(task)
 
-        Args:
-            shared: Whether many scopes of this length are enforced, one after the other.
-        """
-        bound = binding(self)
+    def enforce(self) -> None:
+        """Set an alarm for the scope that binds, unless its own alarm is set in this task."""
+        task = current_task()
+        if task is not None:  # otherwise nothing can be cut off here
+            self._enforce(task)
+
+    def _enforce(self, task: Any) -> None:
+        bound = self if self.outer is None else binding(self)
+        if bound is None or bound._ends is None:
+            return
+        left = bound._ends - bound._clock()
         if bound is self:
-            self._alarm = _alarm.set_alarm(self.left, self._length if shared else None)
-        elif bound is not None and not bound._guards(_alarm.current_task()):
-            self._bound = bound
-            self._alarm = _alarm.set_alarm(bound.left)
-            bound._carriers = [*bound._carriers, self]
+            self._alarm = set_alarm(task, left, bound._ends - bound._started)
+        elif bound._alarm is None or bound._alarm.task is not task:
+            self._alarm = alarm = set_alarm(task, left)
+            self._watch = _Watch(bound, alarm.messenger())
+            bound._carriers = (*bound._carriers, self)
+
+    def enclose(self, outer: Deadline | None) -> None:
+        """Be inside of another scope from now on: what is entered step by step."""
+        self.outer = outer
+        self.strand = None if outer is None else outer.strand
 
     def _let_go(self) -> None:
         """Tell those who enforce this scope in other tasks that it was left in time."""
         carriers, self._carriers = self._carriers, _NOBODY
         for carrier in carriers:
-            alarm = carrier._alarm
-            if alarm is not None:
+            if carrier._watch is not None:
                 with contextlib.suppress(RuntimeError):  # its loop was closed
-                    alarm.soon(carrier._go_by_another)
+                    carrier._watch.soon(carrier.go_by_another)
 
-    def _go_by_another(self) -> None:
+    def go_by_another(self) -> None:
         """Enforce the scope that binds now, in place of one that was left."""
-        alarm, bound = self._alarm, binding(self)
-        if alarm is not None and self.running and not alarm.rang:
-            self._bound = bound
+        alarm, watch, bound = self._alarm, self._watch, binding(self)
+        if alarm is not None and watch is not None and self.running and not alarm.rang:
+            self._watch = watch._replace(bound=bound)
             alarm.reset(None if bound is None else bound.left)
 
-    def _guards(self, task: object) -> bool:
-        return self._alarm is not None and self._alarm.task is task
-
-    def leave(self, error: BaseException | None = None) -> bool:
-        """Restore the outer scope and disarm; true if `error` is our own cancellation."""
-        self._restore()
-        in_time = self._ends is None or self.left > 0
-        self._stage = _Stage.LEFT if in_time else _Stage.OVER
-        if self._carriers and in_time:
-            self._let_go()
-        if self._alarm is None:
-            return False
-        bound = self._bound
-        if bound is not None and bound is not self:
-            bound._carriers = [each for each in bound._carriers if each is not self]
-        alarm, self._alarm = self._alarm, None
-        self._cut_off = alarm.alone
-        return alarm.disarm(error)
-
-    def _restore(self) -> None:
+    def leave(self, error: BaseException | None = None) -> DeadlineExceededError | None:
+        """Restore the outer scope and disarm; the error to raise if `error` is our cancellation."""
         reset, self._reset = self._reset, None
-        if reset is None:
-            return
-        if current.get() is not self:  # left out of turn: what is inside of it goes on
-            return
-        try:
-            current.reset(reset)
-        except ValueError:  # left in another context than it was entered in
-            current.set(self._outer)
+        # Otherwise left out of turn: what is inside of it goes on.
+        if reset is not None and current.get() is self:
+            try:
+                current.reset(reset)
+            except ValueError:  # left in another context than it was entered in
+                current.set(self.outer)
+        in_time = self._ends is None or self._clock() < self._ends
+        self._stage = _LEFT if in_time else _OVER
+        if self._carriers is not _NOBODY and in_time:
+            self._let_go()
+        alarm = self._alarm
+        if alarm is None:
+            return None
+        self._alarm = None
+        bound = self if self._watch is None else self._unwatch()
+        if error is not None:
+            self._cut_off = alarm.alone
+        return bound.error() if alarm.disarm(error) else None
+
+    def _unwatch(self) -> Deadline:
+        watch, self._watch = self._watch, None
+        if watch is None or watch.bound is None:
+            return self
+        watch.bound._carriers = tuple(each for each in watch.bound._carriers if each is not self)
+        return watch.bound
 
 
 def binding(scope: Deadline | None) -> Deadline | None:
@@ -318,6 +337,8 @@ def read_length(value: Duration) -> int | None:
     Raises:
         ConfigurationError: It is no time of at most a year, nor infinity.
     """
+    if type(value) is float and 0 < value <= YEAR:  # nearly always
+        return nanoseconds(value)
     length = number(value)
     if length is not None and length == math.inf:
         return None

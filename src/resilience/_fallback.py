@@ -11,10 +11,10 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from resilience._awaitable import not_awaited
 from resilience._core.slots import Slots, Token
 from resilience._listeners import FallbackCalled
 from resilience._units import seconds, several, show
-from resilience._worker import not_awaited
 from resilience.errors import ConfigurationError
 
 if TYPE_CHECKING:

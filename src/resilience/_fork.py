@@ -12,7 +12,10 @@ import weakref
 from threading import RLock
 from typing import Protocol
 
-__all__ = ["remember"]
+__all__ = ["count", "remember"]
+
+count: int = 0
+"""How many forks lie between the first process and this one."""
 
 
 class Survivor(Protocol):
@@ -52,6 +55,8 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
+    global count  # noqa: PLW0603 - a fact about the process
+    count += 1
     raised = None
     for survivor in _held:
         try:

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from resilience import _alarm
 from resilience._admission import Admission, refusal_of
 from resilience._core.outcome import Outcome
 from resilience._core.slots import Token
-from resilience._deadline import Deadline, being_cut_off, current, enclosing
+from resilience._deadline import Deadline, being_cut_off, binding, current, enclosing
 from resilience._permit import Permit
 from resilience._plan import Plan, untimed
+from resilience._tasks import is_cancellation, strand
 from resilience._verdict import (
     BAD_RESULT,
     CANCELLED,
@@ -179,12 +179,12 @@ class Guard:
             self.entry.clock,
             timeout,
             enclosing(),
-            started=token.started,
-            name=self.entry.name,
-            source=token,
+            token.started,
+            self.entry.name,
+            token,
         )
-        if token.plan.nested:
-            scope.strand = _alarm.strand()
+        if token.plan.nested or scope.strand is not None:
+            scope.strand = strand()
         try:
             scope.enter()
         except BaseException:
@@ -194,7 +194,7 @@ class Guard:
     def enforce(self, token: Token) -> None:
         """Cut the running task off in time, on behalf of the scope of this call."""
         if not self.entry.shadowed:
-            token.scope.enforce(shared=True)
+            token.scope.enforce()
 
     def finish(self, token: Token, result: object = NO_RESULT) -> None:
         """Settle a call that returned; a predicate's error leaves from here."""
@@ -242,8 +242,7 @@ class Guard:
         scope: Deadline | None = token.scope
         if scope is not None:
             try:
-                if scope.leave(error):
-                    error = scope.bound.error()
+                error = scope.leave(error) or error
             except BaseException as rest:  # noqa: BLE001 - what trio leaves of a group
                 error = rest
         now, duration = self._since(token)
@@ -268,7 +267,7 @@ class Guard:
         by_caller = CUT_OFF if duration >= plan.fair else EXPIRED
         foreign = [leaf for leaf in leaves(error) if not isinstance(leaf, Exception)]
         if foreign:
-            cut = being_cut_off() and all(map(_alarm.is_cancellation, foreign))
+            cut = being_cut_off() and all(map(is_cancellation, foreign))
             return by_caller if cut else CANCELLED
         for leaf in deadline_errors(error):
             if scope is not None and leaf.deadline is scope:
@@ -277,6 +276,8 @@ class Guard:
                 return by_caller
         if plan.timeout is not None and duration >= plan.timeout:
             return TIMED_OUT
+        if caller is not None and (bound := binding(caller)) is not None and bound.left <= 0:
+            return by_caller  # in sync code: the client was given what the caller had left
         return self.verdicts.of_error(error)
 
     def _settle(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final, overload
 
-from resilience._calls import PLAIN, is_awaitable
+from resilience._awaitable import PLAIN, is_awaitable
 from resilience._deadline import Deadline, current, enclosing, read_length
 from resilience._streams import async_stream, stream
 from resilience._typing import Guarded, Method
@@ -62,12 +62,16 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         self._length = read_length(seconds)
         self._detached = detached
         self._clock = clock
-        self._open: dict[int, Deadline] = {}
+        self._open: dict[Deadline | None, None] = {}
 
     def __enter__(self) -> Deadline:
-        scope = self._scope()
-        _start(scope)
-        self._open[id(scope)] = scope
+        scope = Deadline(self._clock, self._length, current.get() and self._outer())
+        try:
+            scope.start()
+        except BaseException:
+            scope.leave()
+            raise
+        self._open[scope] = None
         return scope
 
     def __exit__(
@@ -76,23 +80,30 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        scope = self._find()
+        scope = current.get()
+        if self._open.pop(scope, self) is not None:  # not the innermost one that is entered here
+            scope = self._find(scope)
         if scope is not None:
-            _stop(scope, error)
+            exceeded = scope.leave(error)
+            if exceeded is not None:
+                try:
+                    raise exceeded from error
+                finally:
+                    del exceeded  # its traceback leads to this frame
+
+    def _outer(self) -> Deadline | None:
+        return None if self._detached else enclosing()
 
     def _scope(self) -> Deadline:
-        outer = None if self._detached else enclosing()
-        return Deadline(self._clock, self._length, outer)
+        return Deadline(self._clock, self._length, self._outer())
 
-    def _find(self) -> Deadline | None:
+    def _find(self, scope: Deadline | None) -> Deadline | None:
         """Return the scope that ends here: one object may be entered by many tasks at once."""
-        scope = current.get()
-        while scope is not None and id(scope) not in self._open:  # another's, or left already
+        while scope is not None and scope not in self._open:  # another's, or left already
             scope = scope.outer
         if scope is None and self._open:  # left in another context than it was entered in
-            scope = next(reversed(self._open.values()))
-        if scope is not None:
-            del self._open[id(scope)]
+            scope = next(reversed(self._open))
+        self._open.pop(scope, None)
         return scope
 
     # -- as a decorator
@@ -152,22 +163,30 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
 
     def guard_generator(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Give each stream this budget, from first to last item, without binding its consumer."""
-        return stream(lambda args, kwargs: _Budget(self._scope(), lambda: fn(*args, **kwargs)))
+        return stream(lambda args, kwargs: self._budget(lambda: fn(*args, **kwargs)))
 
     def guard_async_generator(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Give each stream this budget, enforced, without binding its consumer."""
-        return async_stream(
-            lambda args, kwargs: _Budget(self._scope(), lambda: fn(*args, **kwargs))
-        )
+        return async_stream(lambda args, kwargs: self._budget(lambda: fn(*args, **kwargs)))
+
+    def _budget(self, source: Callable[[], Any]) -> _Budget:
+        return _Budget(self._scope(), self._outer, source)
 
 
 class _Budget:
-    """One budget over the steps of a stream: entered for each, left before its item is given."""
+    """
+    One budget over the steps of a stream: entered for each, left before its item is given.
 
-    __slots__ = ("_scope", "_source")
+    Each step is inside of the deadlines of whoever asks for it.
+    """
 
-    def __init__(self, scope: Deadline, source: Callable[[], Any]) -> None:
+    __slots__ = ("_outer", "_scope", "_source")
+
+    def __init__(
+        self, scope: Deadline, outer: Callable[[], Deadline | None], source: Callable[[], Any]
+    ) -> None:
         self._scope = scope
+        self._outer = outer
         self._source = source
 
     def start(self) -> Any:
@@ -177,7 +196,7 @@ class _Budget:
         return self.start()
 
     def run(self, step: Callable[[Any], Any], sent: Any) -> Any:
-        _start(self._scope)
+        self._resume()
         try:
             item = step(sent)
         except BaseException as error:
@@ -187,7 +206,7 @@ class _Budget:
         return item
 
     async def arun(self, step: Callable[[Any], Any], sent: Any) -> Any:
-        _start(self._scope)
+        self._resume()
         try:
             item = await step(sent)
         except BaseException as error:
@@ -195,6 +214,10 @@ class _Budget:
             raise
         _stop(self._scope, None)
         return item
+
+    def _resume(self) -> None:
+        self._scope.enclose(self._outer())
+        _start(self._scope)
 
     def exhausted(self) -> None: ...
 
@@ -209,13 +232,16 @@ class _Budget:
 
 def _start(scope: Deadline) -> None:
     try:
-        scope.enter()
-        scope.enforce()
+        scope.start()
     except BaseException:
         scope.leave()
         raise
 
 
 def _stop(scope: Deadline, error: BaseException | None) -> None:
-    if scope.leave(error):
-        raise scope.bound.error() from error
+    exceeded = scope.leave(error)
+    if exceeded is not None:
+        try:
+            raise exceeded from error
+        finally:
+            del exceeded  # its traceback leads to this frame

@@ -5,8 +5,8 @@ Workers: threads that run sync functions whose callers must not wait for longer 
   the bulkhead bounds; a command called from inside another's worker cannot starve.
 - The worker that was idle last is taken first; one that was idle for IDLE seconds ends.
 - A caller whose time is up leaves the job behind: abandoned. Who was first, the caller leaving or
-  the worker ending, is decided by one lock that is taken once. An abandoned job keeps the slot of
-  its call until the thread really ends.
+  the worker ending, is decided by a claim that one of them can take. An abandoned job keeps the
+  slot of its call until the thread really ends.
 - Workers are daemons: a hung one does not keep the interpreter from exiting.
 """
 
@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import os
 from _thread import allocate_lock
 from contextvars import copy_context
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
-from resilience import _alarm
+from resilience import _fork
+from resilience._awaitable import PLAIN, not_awaited
+from resilience._tasks import work_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,14 @@ class ThreadStartError(RuntimeError):
 
 
 class Job:
-    """One call on a worker."""
+    """
+    One call on a worker.
+
+    Args:
+        fn: What to call in the caller's context, with `args` and `kwargs`.
+        strand: What the caller is, where somebody inside may ask: the two are one strand, for the
+            caller waits for the worker.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -49,18 +57,18 @@ class Job:
         "_fn",
         "_kwargs",
         "_result",
+        "_strand",
         "unstarted",
     )
 
-    def __init__(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    def __init__(self, fn: Callable[..., Any], args: Any, kwargs: Any, strand: object) -> None:
         self._fn, self._args, self._kwargs = fn, args, kwargs
         self._context = copy_context()
-        # The caller waits for the worker: the two are one strand.
-        self._context.run(_alarm.stay_on_strand)
+        self._strand = strand
         self.unstarted = False
         self._result: Any = None
         self._error: BaseException | None = None
-        self._claim = allocate_lock()
+        self._claim = [None]
         self._ended: Callable[[Job], None] | None = None
         self._done = allocate_lock()
         self._done.acquire()
@@ -74,7 +82,7 @@ class Job:
     def abandon(self, ended: Callable[[Job], None]) -> bool:
         """Leave it behind, to call `ended` with it when it ends; false if it has ended."""
         self._ended = ended
-        return self._claim.acquire(blocking=False)
+        return self._first()
 
     def result(self) -> Any:
         """Return what it returned or raise what it raised, once it has ended."""
@@ -89,42 +97,53 @@ class Job:
 
     def run(self) -> None:
         """Call the function in the caller's context."""
+        work_for(self._strand)
         try:
             result = self._context.run(self._fn, *self._args, **self._kwargs)
-            if inspect.isawaitable(result):
-                self._error = not_awaited(self._fn, result)
-            else:
+            if type(result) in PLAIN or not inspect.isawaitable(result):
                 self._result = result
+            else:
+                self._error = not_awaited(self._fn, result)
         except BaseException as error:  # noqa: BLE001 - all of it is the caller's
             self._error = error
         finally:
-            del self._fn, self._args, self._kwargs, self._context
+            del self._fn, self._args, self._kwargs, self._context, self._strand
 
     def end(self) -> None:
         """Tell the caller, or if it has left, whoever it named."""
-        if self._claim.acquire(blocking=False):
+        if self._first():
             self._done.release()
         else:
             assert self._ended is not None, "named before it was left"
             self._error = None
             self._ended(self)
 
+    # -- both
+
+    def _first(self) -> bool:
+        """Whether nobody was here before: one `pop` succeeds, whichever thread's it is."""
+        try:
+            self._claim.pop()
+        except IndexError:
+            return False
+        return True
+
 
 class Workers:
     """The threads of one command."""
 
-    __slots__ = ("_count", "_idle", "_name", "_process")
+    __slots__ = ("_count", "_forks", "_idle", "_name")
 
     def __init__(self, name: str | None) -> None:
         self._name = f"resilience-{name or 'unnamed'}"
         self._count = itertools.count(1)
-        self._process = os.getpid()
+        self._forks = _fork.count
         self._idle: list[_Worker] = []
 
     def start(self, job: Job) -> None:
         """Give a job to an idle worker, or to a new one."""
-        if self._process != os.getpid():  # threads do not come along into a child process
-            self._process, self._idle = os.getpid(), []
+        if self._forks != _fork.count:  # threads do not come along into a child process
+            self._forks, self._idle = _fork.count, []
         try:
             worker = self._idle.pop()
         except IndexError:
@@ -167,14 +186,3 @@ class _Worker(Thread):
                     self._gate.acquire()
                 else:
                     return
-
-
-def not_awaited(fn: Any, result: Any) -> TypeError:
-    """Return the error for a sync function that gave an awaitable, which is closed if it can be."""
-    if inspect.iscoroutine(result):
-        result.close()
-    name = getattr(fn, "__qualname__", None) or repr(fn)
-    return TypeError(
-        f"{name} returned an awaitable to a caller that cannot await it: "
-        f"make it an `async def`, or guard it as one"
-    )

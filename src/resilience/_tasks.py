@@ -1,0 +1,107 @@
+"""
+Tasks: which asyncio or trio task runs here, and what else runs on behalf of it.
+
+Neither library is imported: one that runs a task here is in `sys.modules`. It is looked for until
+it is found, and its own functions are called from then on.
+"""
+
+from __future__ import annotations
+
+import sys
+from threading import get_ident, local
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["current_task", "in_event_loop", "is_cancellation", "strand", "work_for"]
+
+
+def current_task() -> Any:
+    """Return the asyncio or trio task that runs now, if one does."""
+    loop = _running_loop()
+    if loop is not None:
+        task = _asyncio_task(loop)
+        if task is not None:
+            return task
+    if _announced.name == "trio":
+        try:
+            return _trio_task()
+        except RuntimeError:  # trio runs here, but no task of its
+            return None
+    return None
+
+
+def in_event_loop() -> bool:
+    """Whether this thread runs an event loop, so that blocking it would block everything on it."""
+    return _running_loop() is not None or current_task() is not None
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether an exception is how asyncio or trio cancels a task."""
+    for library, name in (("asyncio", "CancelledError"), ("trio", "Cancelled")):
+        kind = getattr(sys.modules.get(library), name, None)
+        if kind is not None and isinstance(error, kind):
+            return True
+    return False
+
+
+# -- what runs on behalf of others
+
+
+class _Here(local):
+    strand: object = None
+
+
+_here = _Here()
+
+
+def strand() -> object:
+    """Return what runs here: a task, or the number of a thread, or what that works for."""
+    return current_task() or _here.strand or get_ident()
+
+
+def work_for(strand: object) -> None:
+    """Let what runs in this thread be the same strand as its caller, who waits for it."""
+    _here.strand = strand
+
+
+# -- until they are found
+
+
+def _find_asyncio(_: object = None) -> Any:
+    asyncio: Any = sys.modules.get("asyncio")
+    running = getattr(asyncio, "_get_running_loop", None)
+    if running is None or getattr(asyncio, "current_task", None) is None:  # it is being imported
+        return None
+    globals().update(_running_loop=running, _asyncio_task=asyncio.current_task)
+    return running()
+
+
+class _Announced:
+    """
+    Stands in for where sniffio keeps what runs in this thread, until that is imported.
+
+    trio writes its name there while it runs. To ask trio itself costs ten times as much where it
+    does not.
+    """
+
+    @property
+    def name(self) -> str | None:
+        announced: Any = getattr(sys.modules.get("sniffio"), "thread_local", None)
+        if announced is None:
+            return None
+        globals().update(_announced=announced)
+        name: str | None = announced.name
+        return name
+
+
+def _find_trio() -> Any:
+    globals().update(_trio_task=sys.modules["trio"].lowlevel.current_task)
+    return _trio_task()
+
+
+_running_loop: Callable[[], Any] = _find_asyncio
+_asyncio_task: Callable[[Any], Any] = _find_asyncio
+_announced: Any = _Announced()
+_trio_task: Callable[[], Any] = _find_trio

@@ -153,10 +153,11 @@ class AsyncioRuntime(AsyncRuntime):
     """asyncio, on a loop in virtual time."""
 
     name = "asyncio"
+    loop: Callable[[FakeClock], asyncio.AbstractEventLoop] = VirtualLoop
 
     def __init__(self) -> None:
         super().__init__()
-        self._runner = asyncio.Runner(loop_factory=lambda: VirtualLoop(self.clock))
+        self._runner = asyncio.Runner(loop_factory=lambda: type(self).loop(self.clock))
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -170,6 +171,14 @@ class AsyncioRuntime(AsyncRuntime):
 
     def close(self) -> None:
         self._runner.close()
+
+
+class EagerRuntime(AsyncioRuntime):
+    """asyncio whose tasks begin to run where they are created: from Python 3.12 on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._runner.get_loop().set_task_factory(asyncio.eager_task_factory)
 
 
 class TrioClock:

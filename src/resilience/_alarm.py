@@ -169,7 +169,11 @@ class TrioAlarm:
         """Whether its time came while it was set."""
         return bool(self._scope.cancel_called)
 
-    alone = rang
+    @property
+    def alone(self) -> bool:
+        """Whether its time came and no scope around it was cancelled as well."""
+        status = self._scope._cancel_status
+        return self.rang and not status.parent_cancellation_is_visible_to_us
 
     def disarm(self, error: BaseException | None) -> bool:
         """Say whether `error` was its own cancellation; raises what is left of a group."""

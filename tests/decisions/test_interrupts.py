@@ -121,6 +121,26 @@ def test_an_outer_scope_of_trio_in_the_tick_of_the_deadline_wins() -> None:
     assert scene.total("cancelled") == 1
 
 
+@pytest.mark.promise("F3", "A11")
+def test_an_outer_scope_of_trio_in_the_tick_of_the_caller_s_deadline_wins() -> None:
+    """
+    A trial whose caller is cancelled in the tick of its deadline was cancelled, not cut off late.
+    """
+    run = TrioRuntime()
+    scene = Scene(run, Registry(clock=run.clock))
+    scene.await_trial()
+
+    async def scenario() -> bool:
+        guarded = scene.guard(lambda: run.sleep(10))
+        with trio.move_on_after(2.0) as scope, scene.within(2.0):
+            await guarded()
+        return scope.cancelled_caught
+
+    assert scene.play(scenario)
+    assert scene.total("cancelled") == 1
+    assert scene.command.state is State.HALF_OPEN
+
+
 @pytest.mark.promise("F4")
 def test_our_timeout_leaves_no_cancellation_behind(scene: Scene) -> None:
     """

@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import gc
 import math
-import sys
 import threading
 import weakref
 from datetime import timedelta
@@ -320,49 +319,6 @@ def test_many_tasks_share_one_object(task: AsyncRuntime) -> None:
 
 
 # -- carried to other tasks and threads
-
-
-@pytest.mark.promise("E5")
-def test_tasks_and_their_threads_inherit_a_deadline() -> None:
-    """
-    A task, a child of a task group and what these send to a thread are inside the scope.
-    """
-
-    async def child() -> Any:
-        return current_deadline()
-
-    async def of_asyncio() -> None:
-        with deadline(60) as scope:
-            assert await asyncio.create_task(child()) is scope
-            assert await asyncio.to_thread(current_deadline) is scope
-            assert await anyio.to_thread.run_sync(current_deadline) is scope
-
-    async def of_trio() -> None:
-        found = []
-
-        async def look() -> None:
-            found.append(await child())
-
-        with deadline(60) as scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(look)
-            found.append(await trio.to_thread.run_sync(current_deadline))
-            assert found == [scope, scope]
-
-    asyncio.run(of_asyncio())
-    trio.run(of_trio)
-
-
-@pytest.mark.promise("E5")
-def test_a_bare_thread_inherits_a_deadline_only_by_a_copy_of_the_context(clock: FakeClock) -> None:
-    """
-    A thread begins with an empty context, where Python does not hand it on, and takes a copy.
-    """
-    inherits = bool(getattr(sys.flags, "thread_inherit_context", 0))
-    with deadline(60, clock=clock) as scope:
-        found = [Caller(current_deadline).outcome()]
-        found.append(Caller(contextvars.copy_context().run, current_deadline).outcome())
-    assert found == [scope if inherits else None, scope]
 
 
 @pytest.mark.promise("E1", "E2", "E5")

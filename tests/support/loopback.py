@@ -1,0 +1,85 @@
+"""
+Servers on the loopback interface that keep their clients waiting, and how long these may wait.
+
+Sockets need real time: budgets are short, and a call has kept to one if it is over SOON.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+BUDGET = 0.1
+SOON = 2.0
+"""Seconds within which a call with that budget is over, on the slowest of machines."""
+
+PAUSE = 0.005
+"""Seconds between two bytes of a server that drips."""
+
+
+@contextmanager
+def over_soon() -> Iterator[None]:
+    """Check that what is called takes its budget, and little more."""
+    began = time.monotonic()
+    yield
+    assert BUDGET * 0.9 <= time.monotonic() - began <= SOON
+
+
+class Silent:
+    """A server that accepts connections and says nothing: the system takes them, nobody answers."""
+
+    def __init__(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.host, self.port = self.socket.getsockname()
+        self.url = f"http://{self.host}:{self.port}/"
+        self.conninfo = f"host={self.host} port={self.port} user=nobody dbname=none"
+
+    def was_called(self) -> bool:
+        """Tell whether anybody has connected."""
+        self.socket.settimeout(0)
+        try:
+            self.socket.accept()[0].close()
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextmanager
+def silent() -> Iterator[Silent]:
+    """Serve silence; at the end whoever still waits is disconnected."""
+    server = Silent()
+    with server.socket:
+        yield server
+
+
+@contextmanager
+def dripping(greeting: bytes = b"") -> Iterator[Silent]:
+    """Answer one caller with a greeting, and then with a byte now and then, for ever."""
+    server, over = Silent(), threading.Event()
+
+    def drip() -> None:
+        with server.socket.accept()[0] as peer:
+            peer.recv(65536)
+            peer.sendall(greeting)
+            try:
+                while not over.wait(PAUSE):
+                    peer.sendall(b".")
+            except OSError:  # the caller has had enough
+                return
+
+    thread = threading.Thread(target=drip, daemon=True)
+    with server.socket:
+        thread.start()
+        try:
+            yield server
+        finally:
+            over.set()
+            socket.create_connection((server.host, server.port)).close()  # if nobody has called
+            thread.join()
+
+
+HTTP = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+"""The greeting of a web server."""

@@ -12,7 +12,7 @@ DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint lint-style lint-types lint-imports format dev clean
+.PHONY: help demo budget test test-all lint lint-style lint-types lint-imports format dev clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; \
@@ -20,6 +20,9 @@ help: ## list the targets
 
 demo: $(VENV)/.demo ## play an outage, live, for about 30 seconds
 	@$(BIN)/python -m examples.outage $(DEMO_ARGS)
+
+budget: $(VENV)/.demo ## play a budget that shrinks from call to call, in a few seconds
+	@$(BIN)/python -m examples.budget
 
 test: $(VENV)/.test ## run the tests and judge their coverage
 ifeq ($(strip $(ARGS)),)

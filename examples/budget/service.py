@@ -102,7 +102,7 @@ class Service:
         except httpx2.HTTPError:
             # The client, or the next service, may see the end of the budget a moment before the
             # command does, and tell of it in words of its own. If that is what it was, this raises
-            # what it is: the time of the caller, and not a failure of whoever was called.
+            # what it is: the caller's deadline, which is answered with a 504.
             remaining()
             raise
 

@@ -172,8 +172,9 @@ class TrioAlarm:
     @property
     def alone(self) -> bool:
         """Whether its time came and no scope around it was cancelled as well."""
-        status = self._scope._cancel_status
-        return self.rang and not status.parent_cancellation_is_visible_to_us
+        # trio has no public way to ask for what lies around a scope that is cancelled itself.
+        status = getattr(self._scope, "_cancel_status", None)
+        return self.rang and not getattr(status, "parent_cancellation_is_visible_to_us", False)
 
     def disarm(self, error: BaseException | None) -> bool:
         """Say whether `error` was its own cancellation; raises what is left of a group."""

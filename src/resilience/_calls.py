@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resilience._awaitable import PLAIN, is_awaitable
-from resilience._deadline import binding
 from resilience._quick import quick_steps
-from resilience._units import seconds
+from resilience._units import FOR_EVER
 from resilience._worker import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from resilience._core.slots import Token
+    from resilience._deadline import Deadline
     from resilience._fallback import Fallbacks
     from resilience._guard import Guard
     from resilience._worker import Workers
@@ -26,15 +26,24 @@ __all__ = ["coroutine_in", "function_in", "function_on_thread"]
 def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, awaiting: Guard) -> Fn:
     """Guard a function in its caller's thread; `awaiting` goes on if it returns an awaitable."""
     quick_enter, quick_leave = quick_steps(guard)
-    enter, finish, fail = guard.enter, guard.finish, guard.fail
+    refuse, enter, finish, fail = guard.refuse, guard.enter, guard.finish, guard.fail
 
     awaitable = False  # known once it has returned one: then a fallback is awaited as well
 
     def call(*args: Any, **kwargs: Any) -> Any:
         nonlocal awaitable
-        token = None
+        token = quick_enter()
+        if token is None and (refusal := refuse()) is not None:
+            try:
+                if fallbacks is None:
+                    raise refusal
+                answer = fallbacks.acall if awaitable else fallbacks.call
+                return answer(refusal, args, kwargs)
+            finally:
+                del refusal  # its traceback leads to this frame
         try:
-            token = quick_enter() or enter()
+            if token is None:
+                token = enter()
             result = fn(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - judged, and raised again or answered
             failure = fail(token, error)
@@ -60,12 +69,20 @@ def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, awaiting: Gua
 def function_on_thread(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, workers: Workers) -> Fn:
     """Guard a function that runs on a worker thread, so that its caller gets away in time."""
     quick_enter, quick_leave = quick_steps(guard)
-    enter, finish, fail = guard.enter, guard.finish, guard.fail
+    refuse, enter, finish, fail = guard.refuse, guard.enter, guard.finish, guard.fail
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        token = None
+        token = quick_enter()
+        if token is None and (refusal := refuse()) is not None:
+            try:
+                if fallbacks is None:
+                    raise refusal
+                return fallbacks.call(refusal, args, kwargs)
+            finally:
+                del refusal  # its traceback leads to this frame
         try:
-            token = quick_enter() or enter()
+            if token is None:
+                token = enter()
             scope = token.scope
             strand = None if scope is None else scope.strand
             result = _on_thread(guard, workers, token, Job(fn, args, kwargs, strand))
@@ -88,10 +105,13 @@ def function_on_thread(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, worker
 
 def _on_thread(guard: Guard, workers: Workers, token: Token, job: Job) -> Any:
     """Run a job and wait for it no longer than the scope of the call lasts."""
-    bound = None if guard.entry.shadowed else binding(token.scope)
+    scope: Deadline | None = None if guard.entry.shadowed else token.scope
+    bound = None if scope is None else scope.first()
+    # Read before the worker is woken: from there to the wait, the two get in each other's way.
+    longest = FOR_EVER if bound is None else bound.longest
     try:
         workers.start(job)
-        in_time = job.wait(None if bound is None else seconds(bound.left))
+        in_time = job.wait(longest)
     except BaseException:
         if not job.unstarted:
             _abandon(guard, token, job)
@@ -122,12 +142,20 @@ def _abandon(guard: Guard, token: Token, job: Job) -> bool:
 def coroutine_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
     """Guard a coroutine function, under asyncio or trio."""
     quick_enter, quick_leave = quick_steps(guard)
-    aenter, finish, fail = guard.aenter, guard.finish, guard.fail
+    refuse, aenter, finish, fail = guard.refuse, guard.aenter, guard.finish, guard.fail
 
     async def call(*args: Any, **kwargs: Any) -> Any:
-        token = None
+        token = quick_enter()
+        if token is None and (refusal := refuse()) is not None:
+            try:
+                if fallbacks is None:
+                    raise refusal
+                return await fallbacks.acall(refusal, args, kwargs)
+            finally:
+                del refusal  # its traceback leads to this frame
         try:
-            token = quick_enter() or await aenter()
+            if token is None:
+                token = await aenter()
             if token.scope is not None:
                 guard.enforce(token)
             result = await fn(*args, **kwargs)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
 from resilience._alarm import set_alarm
 from resilience._tasks import current_task
-from resilience._units import YEAR, nanoseconds, number, seconds, show
+from resilience._units import NANOS, YEAR, nanoseconds, number, seconds, show
 from resilience.errors import ConfigurationError, DeadlineExceededError
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Deadline:
         Raises:
             DeadlineExceededError: For the scope whose time it was.
         """
-        bound = binding(self)
+        bound = self.first()
         if bound is not None and bound.left <= 0:
             raise bound.error()
 
@@ -169,6 +169,12 @@ class Deadline:
         return self._ends - self._clock()
 
     @property
+    def longest(self) -> float:
+        """Seconds of this scope alone, as a lock waits for them."""
+        left = self.left
+        return left / NANOS if left > 0 else 0.0
+
+    @property
     def running(self) -> bool:
         """Whether it is entered."""
         return self._stage is _RUNNING
@@ -183,6 +189,21 @@ class Deadline:
         """Whether it has an end, was entered, and was not left before the end."""
         stage = self._stage
         return self._ends is not None and (stage is _RUNNING or stage is _OVER)
+
+    def first(self) -> Deadline | None:
+        """Return the scope that ends first, of this one and those around it; `None`: none binds."""
+        if self.outer is None:
+            if self._ends is None:
+                return None
+            stage = self._stage
+            return self if stage is _RUNNING or stage is _OVER else None
+        first: Deadline | None = None
+        scope: Deadline | None = self
+        while scope is not None:
+            if scope.binds and (first is None or scope.left < first.left):
+                first = scope
+            scope = scope.outer
+        return first
 
     @property
     def cut_off(self) -> bool:
@@ -224,7 +245,7 @@ class Deadline:
             self._enforce(task)
 
     def _enforce(self, task: Any) -> None:
-        bound = self if self.outer is None else binding(self)
+        bound = self if self.outer is None else self.first()
         if bound is None or bound._ends is None:
             return
         left = bound._ends - bound._clock()
@@ -255,8 +276,19 @@ class Deadline:
             self._watch = watch._replace(bound=bound)
             alarm.reset(None if bound is None else bound.left)
 
-    def leave(self, error: BaseException | None = None) -> DeadlineExceededError | None:
-        """Restore the outer scope and disarm; the error to raise if `error` is our cancellation."""
+    def leave(
+        self, error: BaseException | None = None, now: int | None = None
+    ) -> DeadlineExceededError | None:
+        """
+        Restore the outer scope and disarm.
+
+        Args:
+            error: What leaves.
+            now: The time on its clock, where the caller has read it.
+
+        Returns:
+            The error that is to leave instead, if `error` is the cancellation by its alarm.
+        """
         reset, self._reset = self._reset, None
         # Otherwise left out of turn: what is inside of it goes on.
         if reset is not None and current.get() is self:
@@ -264,7 +296,7 @@ class Deadline:
                 current.reset(reset)
             except ValueError:  # left in another context than it was entered in
                 current.set(self.outer)
-        in_time = self._ends is None or self._clock() < self._ends
+        in_time = self._ends is None or (self._clock() if now is None else now) < self._ends
         self._stage = _LEFT if in_time else _OVER
         if self._carriers is not _NOBODY and in_time:
             self._let_go()
@@ -287,14 +319,7 @@ class Deadline:
 
 def binding(scope: Deadline | None) -> Deadline | None:
     """Return the scope of a chain that ends first, or `None` if none binds."""
-    if scope is None or scope.outer is None:
-        return scope if scope is not None and scope.binds else None
-    first: Deadline | None = None
-    while scope is not None:
-        if scope.binds and (first is None or scope.left < first.left):
-            first = scope
-        scope = scope.outer
-    return first
+    return None if scope is None else scope.first()
 
 
 def time_left(scope: Deadline | None) -> int | None:

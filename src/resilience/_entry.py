@@ -320,8 +320,7 @@ class Entry:
         written, counted = circuit.read(journal, draw)
         if journal.generation < circuit.oldest:
             return  # admitted before a fork
-        for _, duration in written:
-            tally.count(Outcome.SUCCESS, None if duration < 0 else duration)
+        tally.count_successes(written)
         tally.stale += len(written) - counted
         if circuit.last is not before:
             self._changed()
@@ -438,7 +437,7 @@ class Entry:
     def set_override(self, override: Override | None) -> None:
         """Put an override over the live state, or take it off."""
         with self.lock:
-            self.circuit.override = override
+            self.circuit.lay_over(override)
 
     def reset(self) -> None:
         """Close the circuit with an empty window; totals stay."""

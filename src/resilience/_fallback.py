@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from resilience._awaitable import not_awaited
+from resilience._awaitable import PLAIN, not_awaited
 from resilience._core.slots import Slots, Token
 from resilience._listeners import FallbackCalled
 from resilience._units import seconds, several, show
@@ -42,7 +42,7 @@ class Fallbacks:
             for handler in self.handlers:
                 try:
                     result = handler(error, *args, **kwargs)
-                    if inspect.isawaitable(result):
+                    if type(result) not in PLAIN and inspect.isawaitable(result):
                         raise not_awaited(handler, result)  # noqa: TRY301 - as if it had raised it
                 except Exception as raised:  # noqa: BLE001 - the next handler is tried
                     failed = raised
@@ -62,7 +62,7 @@ class Fallbacks:
             for handler in self.handlers:
                 try:
                     result = handler(error, *args, **kwargs)
-                    if inspect.isawaitable(result):
+                    if type(result) not in PLAIN and inspect.isawaitable(result):
                         result = await result
                 except Exception as raised:  # noqa: BLE001 - the next handler is tried
                     failed = raised
@@ -76,6 +76,10 @@ class Fallbacks:
 
     def _enter(self, error: BaseException) -> Token | None:
         entry = self._entry
+        slots = entry.fallback_slots
+        token = None if slots is None else slots.grab()
+        if token is not None:
+            return token
         limit = entry.settings.fallback_max_concurrency
         if limit is None:
             return None
@@ -111,15 +115,16 @@ class Fallbacks:
             del error, failed
 
     def _count(self, outcome: str) -> None:
-        entry = self._entry
-        now = entry.clock()
+        entry, listeners = self._entry, self._entry.listeners
+        if not listeners.all:
+            with entry.lock:
+                entry.tally.fallbacks[outcome] += 1
+            return
+        called = FallbackCalled(name=entry.name, outcome=outcome, at=seconds(entry.clock()))
         with entry.lock:
-            fallbacks = entry.tally.fallbacks
-            fallbacks[outcome] = fallbacks.get(outcome, 0) + 1
-            if entry.listeners.all:
-                called = FallbackCalled(name=entry.name, outcome=outcome, at=seconds(now))
-                entry.listeners.put(called)
-        entry.listeners.deliver()
+            entry.tally.fallbacks[outcome] += 1
+            listeners.put(called)
+        listeners.deliver()
 
 
 def handlers_of(fallback: object) -> tuple[Callable[..., Any], ...]:

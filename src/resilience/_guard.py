@@ -124,23 +124,11 @@ class Guard:
 
     def enter(self) -> Token:
         """Be admitted and start the clock."""
-        refusal = self.refuse()
-        if refusal is not None:
-            try:
-                raise refusal
-            finally:
-                del refusal  # its traceback leads to this frame
         plan = self.plan
         return self._begin(self._admission.acquire(plan), plan)
 
     async def aenter(self) -> Token:
         """Be admitted and start the clock, in a task."""
-        refusal = self.refuse()
-        if refusal is not None:
-            try:
-                raise refusal
-            finally:
-                del refusal  # its traceback leads to this frame
         plan = self.plan
         return self._begin(await self._admission.aacquire(plan), plan)
 
@@ -174,14 +162,13 @@ class Guard:
 
     def open_scope(self, token: Token) -> None:
         """Enter the scope of a call: its deadline, and what tells inner calls of its admission."""
-        timeout = None if self.entry.shadowed else token.plan.timeout
+        self.enter_scope(token, None if self.entry.shadowed else token.plan.timeout, enclosing())
+
+    def enter_scope(self, token: Token, timeout: int | None, outer: Deadline | None) -> None:
+        """Enter the scope of a call that is inside of `outer`."""
+        entry = self.entry
         token.scope = scope = Deadline(
-            self.entry.clock,
-            timeout,
-            enclosing(),
-            token.started,
-            self.entry.name,
-            token,
+            entry.clock, timeout, outer, token.started, entry.name, token
         )
         if token.plan.nested or scope.strand is not None:
             scope.strand = strand()

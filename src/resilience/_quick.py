@@ -57,7 +57,7 @@ def _way_in(guard: Guard, pool: Pool) -> Callable[[], Token | None]:
         token.plan = plan
         token.started = clock()
         if plan.scoped:
-            guard.open_scope(token)
+            guard.enter_scope(token, plan.timeout, None)
         return token
 
     return enter
@@ -69,11 +69,11 @@ def _way_out(guard: Guard, pool: Pool) -> Callable[[Token], bool]:
     put, assign = pool.slots.put, pool.assign
 
     def leave(token: Token) -> bool:
+        now = clock()
         scope = token.scope
         if scope is not None:
-            scope.leave()
+            scope.leave(None, now)
             token.scope = None
-        now = clock()
         duration = now - token.started
         journal: Journal | None = token.journal
         if journal is None or not 0 <= duration < token.plan.quick:

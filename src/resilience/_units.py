@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Final, cast
 
 __all__ = [
+    "FOR_EVER",
     "NANOS",
     "YEAR",
     "Duration",
@@ -23,6 +24,9 @@ Duration = float | timedelta
 """A length of time as users give it: seconds, or a timedelta."""
 
 NANOS: Final = 1_000_000_000
+FOR_EVER: Final = -1.0
+"""As a timeout of a lock: none."""
+
 LONGEST: Final = 60
 """Characters of a value that an error message shows."""
 

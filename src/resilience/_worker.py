@@ -66,23 +66,25 @@ class Job:
         self._context = copy_context()
         self._strand = strand
         self.unstarted = False
-        self._result: Any = None
         self._error: BaseException | None = None
         self._claim = [None]
-        self._ended: Callable[[Job], None] | None = None
         self._done = allocate_lock()
         self._done.acquire()
 
     # -- the caller's side
 
-    def wait(self, seconds: float | None) -> bool:
-        """Wait for the end; false if it did not come in time."""
-        return self._done.acquire(timeout=-1 if seconds is None else max(seconds, 0))
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end, `FOR_EVER` or some seconds; false if it did not come in time."""
+        return self._done.acquire(True, seconds)  # noqa: FBT003 - as it is documented
 
     def abandon(self, ended: Callable[[Job], None]) -> bool:
         """Leave it behind, to call `ended` with it when it ends; false if it has ended."""
         self._ended = ended
-        return self._first()
+        try:
+            self._claim.pop()  # succeeds for one of the two, whichever thread's it is
+        except IndexError:
+            return False
+        return True
 
     def result(self) -> Any:
         """Return what it returned or raise what it raised, once it has ended."""
@@ -95,8 +97,15 @@ class Job:
 
     # -- the worker's side
 
-    def run(self) -> None:
-        """Call the function in the caller's context."""
+    def run(self, ready: Callable[[], None]) -> None:
+        """
+        Call the function in the caller's context, and tell the caller.
+
+        If that has left, whoever it named is told.
+
+        Args:
+            ready: Is called in between, so that the caller's next call finds this worker idle.
+        """
         work_for(self._strand)
         try:
             result = self._context.run(self._fn, *self._args, **self._kwargs)
@@ -106,27 +115,14 @@ class Job:
                 self._error = not_awaited(self._fn, result)
         except BaseException as error:  # noqa: BLE001 - all of it is the caller's
             self._error = error
-        finally:
-            del self._fn, self._args, self._kwargs, self._context, self._strand
-
-    def end(self) -> None:
-        """Tell the caller, or if it has left, whoever it named."""
-        if self._first():
-            self._done.release()
-        else:
-            assert self._ended is not None, "named before it was left"
-            self._error = None
-            self._ended(self)
-
-    # -- both
-
-    def _first(self) -> bool:
-        """Whether nobody was here before: one `pop` succeeds, whichever thread's it is."""
+        ready()
         try:
             self._claim.pop()
         except IndexError:
-            return False
-        return True
+            self._error = None
+            self._ended(self)
+        else:
+            self._done.release()
 
 
 class Workers:
@@ -154,35 +150,30 @@ class Workers:
                 job.unstarted = True
                 raise ThreadStartError(*error.args) from error
         else:
-            worker.take(job)
+            worker.job = job
+            worker.gate.release()
 
 
 class _Worker(Thread):
-    """A thread that runs one job after the other."""
+    """A thread that runs one job after the other: whoever takes it from the idle gives it one."""
 
     def __init__(self, name: str, idle: list[_Worker], job: Job) -> None:
         super().__init__(name=name, daemon=True)
-        self._jobs: list[Job] = [job]
+        self.job: Job | None = job
+        self.gate = allocate_lock()
+        self.gate.acquire()
         self._idle = idle
-        self._gate = allocate_lock()
-        self._gate.acquire()
-
-    def take(self, job: Job) -> None:
-        self._jobs.append(job)
-        self._gate.release()
 
     def run(self) -> None:
-        while True:
-            job = self._jobs.pop()
-            job.run()
-            # Idle before the caller knows: its next call finds this worker.
-            self._idle.append(self)
-            job.end()
+        while self.job is not None:
+            job, self.job = self.job, None
+            job.run(self._ready)
             del job
-            if not self._gate.acquire(timeout=IDLE):
+            if not self.gate.acquire(timeout=IDLE):
                 try:
                     self._idle.remove(self)
                 except ValueError:  # taken at this very moment: the job is on its way
-                    self._gate.acquire()
-                else:
-                    return
+                    self.gate.acquire()
+
+    def _ready(self) -> None:
+        self._idle.append(self)

@@ -46,6 +46,8 @@ class RejectedError(ResilienceError):
     """
     The function was not called, so trying elsewhere is always safe.
 
+    Its attributes are what it was made with, and stand in `args`: refusals come by the thousand.
+
     Attributes:
         name: The name of the command, breaker or bulkhead that refused; `None` if it has none.
         retry_after: Seconds (>= 0) until a call may be admitted again; `None` where nobody knows.
@@ -53,13 +55,20 @@ class RejectedError(ResilienceError):
 
     __module__ = "resilience"
 
-    def __init__(self, name: str | None = None, *, retry_after: float | None = None) -> None:
-        # Not by way of `super()`: refusals are made by the thousand, and `args` are set already.
-        self.name = name
-        self.retry_after = retry_after
+    def __init__(self, name: str | None = None, retry_after: float | None = None) -> None:
+        self.args = name, retry_after
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__)
+    @property
+    def name(self) -> str | None:
+        """Who refused."""
+        name: str | None = self.args[0]
+        return name
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until a call may be admitted again."""
+        retry_after: float | None = self.args[1]
+        return retry_after
 
     def __str__(self) -> str:
         return f"{_title(self.name)} refused the call{_retry(self.retry_after)}"
@@ -82,15 +91,23 @@ class CircuitOpenError(RejectedError):
     def __init__(
         self,
         name: str | None = None,
-        *,
-        state: str = "open",
         retry_after: float | None = None,
+        state: str = "open",
         last_error: str | None = None,
     ) -> None:
-        self.name = name
-        self.retry_after = retry_after
-        self.state = state
-        self.last_error = last_error
+        self.args = name, retry_after, state, last_error
+
+    @property
+    def state(self) -> str:
+        """The state that refused."""
+        state: str = self.args[2]
+        return state
+
+    @property
+    def last_error(self) -> str | None:
+        """The failure that opened the circuit."""
+        last_error: str | None = self.args[3]
+        return last_error
 
     def __str__(self) -> str:
         why = "is half-open and its trials are taken"
@@ -111,12 +128,25 @@ class BulkheadFullError(RejectedError):
     __module__ = "resilience"
 
     def __init__(
-        self, name: str | None = None, *, max_concurrency: int | None = None, waiting: int = 0
+        self,
+        name: str | None = None,
+        retry_after: float | None = None,
+        max_concurrency: int | None = None,
+        waiting: int = 0,
     ) -> None:
-        self.name = name
-        self.retry_after = None
-        self.max_concurrency = max_concurrency
-        self.waiting = waiting
+        self.args = name, retry_after, max_concurrency, waiting
+
+    @property
+    def max_concurrency(self) -> int | None:
+        """How many calls may run at once."""
+        limit: int | None = self.args[2]
+        return limit
+
+    @property
+    def waiting(self) -> int:
+        """How many callers were waiting."""
+        waiting: int = self.args[3]
+        return waiting
 
     def __str__(self) -> str:
         return (

@@ -683,13 +683,13 @@ def test_an_override_leaves_the_live_state_alone(override: Override) -> None:
     The live state moves on underneath; only nobody passes unasked any more.
     """
     circuit = Circuit(rules(), 0)
-    circuit.override = override
+    circuit.lay_over(override)
     assert (circuit.override, circuit.state, circuit.passing) == (override, State.CLOSED, None)
     fail(circuit, times=2)
     assert circuit.state is State.OPEN
     end(circuit, trying(circuit, at=5), at=6)
     assert (circuit.state, circuit.passing) == (State.CLOSED, None)
-    circuit.override = None
+    circuit.lay_over(None)
     assert circuit.passing is circuit.journal
 
 
@@ -698,8 +698,8 @@ def test_taking_an_override_off_an_open_circuit_lets_nobody_pass() -> None:
     What was admitted unasked before an override is admitted so again only where it may be.
     """
     circuit = opened()
-    circuit.override = Override.CLOSED
-    circuit.override = None
+    circuit.lay_over(Override.CLOSED)
+    circuit.lay_over(None)
     assert circuit.passing is None
     assert circuit.ask(0) == Refusal(State.OPEN, SLEEP)
 

@@ -100,7 +100,7 @@ STEPS: dict[str, tuple[Callable[[], Scene], Callable[[Scene], object]]] = {
     ),
     "an override": (
         lambda: Scene(State.CLOSED),
-        lambda scene: setattr(scene.circuit, "override", Override.OPEN),
+        lambda scene: scene.circuit.lay_over(Override.OPEN),
     ),
 }
 

@@ -239,7 +239,7 @@ class CircuitMachine(RuleBasedStateMachine):
             assert self.circuit.oldest == self.circuit.generation
         else:
             with self.step("override"):
-                self.circuit.override = what
+                self.circuit.lay_over(what)
             self.model.override = what
             assert (self.circuit.passing is not None) == self.model.quiet
 

@@ -14,7 +14,7 @@ INNER = {
     "a trial": lambda scene: scene.circuit.ask(99) or scene.circuit.admit(scene.next, 99),
     "a journal": lambda scene: scene.circuit.read(scene.circuit.journal),
     "a reset": lambda scene: scene.circuit.reset(12),
-    "an override": lambda scene: setattr(scene.circuit, "override", Override.OPEN),
+    "an override": lambda scene: scene.circuit.lay_over(Override.OPEN),
 }
 
 

@@ -131,7 +131,6 @@ class Circuit:
         "_entered",
         "_failed_trials",
         "_latest",
-        "_override",
         "_spent",
         "_successes",
         "_trials",
@@ -140,6 +139,7 @@ class Circuit:
         "last",
         "last_error",
         "oldest",
+        "override",
         "passing",
         "retry_at",
         "rules",
@@ -156,11 +156,13 @@ class Circuit:
         self.generation = 1
         self.oldest = 1
         """Admissions of an earlier generation than this are void: they were made before a fork."""
-        self._override: Override | None = None
+        self.override: Override | None = None
+        """What an operator has put over the live state: see `lay_over`."""
         self.journal = Journal(1)
         self.passing: Journal | None = self.journal
         """The journal while everyone passes unasked; otherwise `None`."""
         self.retry_at = 0
+        """When an open circuit lets a trial pass; 0 of one that is not open."""
         self.last: Transition | None = None
         self.last_error: str | None = None
         self.transitions: dict[tuple[State, State], int] = {}
@@ -271,7 +273,7 @@ class Circuit:
     def _publish(self) -> None:
         """Say who passes unasked: one statement without a call, so it is never out of date."""
         window, closed = self.window, State.CLOSED
-        self.passing = self.journal if self.state is closed and self._override is None and not (window.errors or window.slow) else None  # fmt: skip  # noqa: E501 - one line
+        self.passing = self.journal if self.state is closed and self.override is None and not (window.errors or window.slow) else None  # fmt: skip  # noqa: E501 - one line
 
     def _too_many(self) -> str | None:
         """Say why the window opens the circuit, if it does."""
@@ -366,14 +368,9 @@ class Circuit:
 
     # -- from outside
 
-    @property
-    def override(self) -> Override | None:
-        """What an operator has put over the live state."""
-        return self._override
-
-    @override.setter
-    def override(self, override: Override | None) -> None:
-        self._override = override
+    def lay_over(self, override: Override | None) -> None:
+        """Put an override over the live state, or take it off."""
+        self.override = override
         self._publish()
 
     @property

@@ -14,8 +14,13 @@ Not thread-safe; the shell locks.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
+from typing import TYPE_CHECKING
 
 from .outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 __all__ = ["Histogram", "Tally"]
 
@@ -32,8 +37,14 @@ class Histogram:
 
     def add(self, duration: int) -> None:
         """Count one duration."""
-        self.counts[bisect_left(self.bounds, duration)] += 1
-        self.total += duration
+        self.add_all((duration,))
+
+    def add_all(self, durations: Collection[int]) -> None:
+        """Count durations."""
+        bounds, counts = self.bounds, self.counts
+        for duration in durations:
+            counts[bisect_left(bounds, duration)] += 1
+        self.total += sum(durations)
 
 
 class Tally:
@@ -57,7 +68,7 @@ class Tally:
         """Begin anew, as a forked child does."""
         self.counts = dict.fromkeys(Outcome, 0)
         self.latency: dict[Outcome, Histogram] = {}
-        self.fallbacks: dict[str, int] = {}
+        self.fallbacks: Counter[str] = Counter()
         self.shadowed: dict[str, int] = {}
         self.slow = 0
         self.stale = 0
@@ -68,12 +79,21 @@ class Tally:
             self.bounds = bounds
             self.latency = {}
 
+    def count_successes(self, written: list[tuple[int, int]]) -> None:
+        """Count calls that succeeded, as (when, duration); a duration below 0 is not kept."""
+        self.counts[Outcome.SUCCESS] += len(written)
+        durations = [duration for _, duration in written if duration >= 0]
+        if durations:
+            self._histogram(Outcome.SUCCESS).add_all(durations)
+
     def count(self, outcome: Outcome, duration: int | None = None) -> None:
         """Count one call; `duration` if it was executed and is to be in the histogram."""
         self.counts[outcome] += 1
         if duration is not None:
-            try:
-                histogram = self.latency[outcome]
-            except KeyError:
-                histogram = self.latency[outcome] = Histogram(self.bounds)
-            histogram.add(duration)
+            self._histogram(outcome).add(duration)
+
+    def _histogram(self, outcome: Outcome) -> Histogram:
+        try:
+            return self.latency[outcome]
+        except KeyError:
+            return self.latency.setdefault(outcome, Histogram(self.bounds))

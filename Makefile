@@ -4,15 +4,17 @@
 #   PYTHON=python3.13   the Python that .venv is made with   (make clean first)
 #   ARGS="-k window"    what pytest is to run instead of everything
 #   DEMO_ARGS="…"       arguments of the demo
+#   BENCH_ARGS="…"      arguments of the benchmarks; by default --publish
 
 VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 DEMO_ARGS ?=
+BENCH_ARGS ?= --publish
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo budget test test-all lint lint-style lint-types lint-imports format dev clean
+.PHONY: help demo budget test test-all bench lint lint-style lint-types lint-imports format dev clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; \
@@ -37,6 +39,9 @@ endif
 
 test-all: ## run the tests on every Python >= 3.11 of this machine
 	@MAKE='$(MAKE)' scripts/test-all
+
+bench: $(VENV)/.bench ## measure against the rivals, and write results, page and charts
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 lint: lint-style lint-types lint-imports ## check format, style, types and the direction of imports
 

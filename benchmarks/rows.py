@@ -1,0 +1,17 @@
+"""All rows, in the order of the table."""
+
+from collections.abc import Iterator
+
+from benchmarks.deadlines import deadline_rows
+from benchmarks.footprint import footprint_rows
+from benchmarks.paths import path_rows
+from benchmarks.row import Row
+from benchmarks.scale import scale_rows
+
+
+def all_rows() -> Iterator[Row]:
+    """Make all rows."""
+    yield from path_rows()
+    yield from deadline_rows()
+    yield from footprint_rows()
+    yield from scale_rows()

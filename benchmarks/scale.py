@@ -1,0 +1,112 @@
+"""
+Scale: what must not make a call dearer.
+
+The sides of each row are the same command without a timeout, called on the closed path. They differ
+in what there is besides: somebody who looks, a long window, many calls, many names, other threads.
+"""
+
+import gc
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from benchmarks.library import Fn
+from benchmarks.limits import limits
+from benchmarks.row import Row, Timed
+from benchmarks.runtimes import RUNTIMES, Threads
+from benchmarks.subject import Subject
+from benchmarks.work import RESULT, answer, work
+from resilience import Registry
+from resilience.prometheus import ResilienceCollector
+
+LONGER = 0.1
+"""Seconds of a sample with threads, which take turns of milliseconds."""
+MILLION = 1_000_000
+NAMES = 100_000
+YEAR = 31_536_000.0
+"""A window that keeps all calls."""
+
+
+def scale_rows() -> Iterator[Row]:
+    """Make a row for each thing that must not matter."""
+    sync = RUNTIMES["sync"]
+    for key, title, small, large in (
+        (
+            "collector",
+            "a collector registered, and no listener any more",
+            Timed("nobody looks", sync, _plain),
+            Timed("collected", sync, _collected),
+        ),
+        (
+            "buckets",
+            "a window of 1,000 buckets",
+            Timed("10 buckets", sync, lambda: _plain(buckets=10)),
+            Timed("1,000 buckets", sync, lambda: _plain(buckets=1000)),
+        ),
+        (
+            "calls",
+            "1,000,000 calls in the window",
+            Timed("no calls before", sync, lambda: _after(0)),
+            Timed("1,000,000 calls before", sync, lambda: _after(MILLION), lambda: _after(100)),
+        ),
+        (
+            "threads",
+            "eight threads calling one command",
+            Timed("1 thread", Threads(count=1), _plain, seconds=LONGER),
+            Timed("8 threads", Threads(count=8), _plain, seconds=LONGER),
+        ),
+        (  # the last one, for its names stay
+            "names",
+            "100,000 commands in the registry",
+            Timed("1 name", sync, lambda: _among(1)),
+            Timed("100,000 names", sync, lambda: _among(NAMES), lambda: _among(100)),
+        ),
+    ):
+        yield Row(key, title, (small, large), limits(key))
+
+
+def _guarded(registry: Registry, **fields: Any) -> Fn:
+    guarded: Fn = registry.command("command", fallback=answer, **fields)(work)
+    return guarded
+
+
+def _plain(**fields: Any) -> Subject:
+    return Subject(_guarded(Registry(), **fields), returns=RESULT)
+
+
+def _collected() -> Subject:
+    registry = Registry()
+    guarded = _guarded(registry)
+    metrics = CollectorRegistry()
+    metrics.register(ResilienceCollector(registry))
+    registry.subscribe(print)()  # somebody listened, and has gone
+    guarded()
+    assert metrics.get_sample_value(
+        "resilience_calls_total", {"name": "command", "outcome": "success"}
+    )
+    return Subject(guarded, returns=RESULT)
+
+
+@cache
+def _after(calls: int) -> Subject:
+    guarded = _guarded(Registry(), rolling_window=YEAR)
+    for _ in range(calls):
+        guarded()
+    assert guarded.command.snapshot().window.calls == calls
+    return Subject(guarded, returns=RESULT)
+
+
+@cache
+def _among(names: int) -> Subject:
+    registry = Registry()
+    others = (registry.command(f"command-{number}", fallback=answer) for number in range(names - 1))
+    _kept.extend(other(work) for other in others)
+    assert len(registry) == names - 1
+    if names == NAMES:
+        gc.freeze()  # or each collection before a sample would look at all of them
+    return Subject(_guarded(registry), returns=RESULT)
+
+
+_kept: list[Fn] = []

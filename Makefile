@@ -14,7 +14,7 @@ BENCH_ARGS ?= --publish
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo budget test test-all bench lint lint-style lint-types lint-imports format dev clean
+.PHONY: help demo budget test test-all bench bench-check lint lint-style lint-types lint-imports format dev clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; \
@@ -42,6 +42,9 @@ test-all: ## run the tests on every Python >= 3.11 of this machine
 
 bench: $(VENV)/.bench ## measure against the rivals, and write results, page and charts
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-check: $(VENV)/.bench ## check that no call executes more opcodes than it did
+	@$(BIN)/python -m benchmarks.opcodes
 
 lint: lint-style lint-types lint-imports ## check format, style, types and the direction of imports
 

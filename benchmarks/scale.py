@@ -102,10 +102,12 @@ def _after(calls: int) -> Subject:
 def _among(names: int) -> Subject:
     registry = Registry()
     others = (registry.command(f"command-{number}", fallback=answer) for number in range(names - 1))
+    gc.disable()  # or collections would look at what is there already, again and again
     _kept.extend(other(work) for other in others)
+    gc.enable()
     assert len(registry) == names - 1
     if names == NAMES:
-        gc.freeze()  # or each collection before a sample would look at all of them
+        gc.freeze()  # as above, before each sample
     return Subject(_guarded(registry), returns=RESULT)
 
 

@@ -7,7 +7,7 @@ is a slot: only then does an attempt use up a trial.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from resilience._core.outcome import Outcome
 from resilience._core.slots import Token
@@ -25,20 +25,49 @@ if TYPE_CHECKING:
     from resilience._plan import Plan
     from resilience._pool import Pool
 
-__all__ = ["Admission", "refusal_of"]
+__all__ = ["Admission"]
+
+SHORT_CIRCUITED: Final = Outcome.SHORT_CIRCUITED
 
 
 class Admission:
-    """The parts of a name that a call has to get past."""
+    """
+    The parts of a name that a call has to get past.
 
-    __slots__ = ("_circuit", "_entry", "_pool")
+    Args:
+        entry: What the name shares.
+        circuit: Whether the circuit is asked and told.
+        pool: Whose slots are taken; `None`: nobody's.
+    """
+
+    __slots__ = ("circuit", "entry", "pool")
 
     def __init__(self, entry: Entry, *, circuit: bool, pool: Pool | None) -> None:
-        self._entry = entry
-        self._circuit = circuit
-        self._pool = pool
+        self.entry = entry
+        self.circuit = circuit
+        self.pool = pool
 
-    def acquire(self, plan: Plan) -> Token:
+    def refuse(self) -> CircuitOpenError | None:
+        """
+        Return the refusal of an open circuit, counted: the short way, before anything else.
+
+        It gives `None` where anything is out of the ordinary; then the circuit is to be asked.
+        """
+        entry = self.entry
+        circuit = entry.circuit
+        retry_at = circuit.retry_at
+        if not retry_at or circuit.override is not None or entry.listeners.all:
+            return None
+        left = retry_at - entry.clock()
+        if left <= 0 or current.get() is not None:
+            return None
+        with entry.lock:
+            entry.tally.count(SHORT_CIRCUITED)
+        # As `__init__` would make it, in a third of the time.
+        name, last_error = entry.name, circuit.last_error
+        return CircuitOpenError.__new__(CircuitOpenError, name, left / NANOS, "open", last_error)
+
+    def let_in(self, plan: Plan) -> Token:
         """
         Be admitted, off the closed path; a thread waits for a slot if it may.
 
@@ -47,7 +76,7 @@ class Admission:
             BulkheadFullError: No slot is to be had.
             DeadlineExceededError: The caller's time has run out.
         """
-        if self._entry.shadowed:
+        if self.entry.shadowed:
             return self._shadow(plan)
         asked = self._ask()
         token = self._take()
@@ -61,9 +90,9 @@ class Admission:
             token = self._given(token)
         return self._admit(token, plan)
 
-    async def aacquire(self, plan: Plan) -> Token:
+    async def alet_in(self, plan: Plan) -> Token:
         """Be admitted, off the closed path; a task waits for a slot if it may."""
-        if self._entry.shadowed:
+        if self.entry.shadowed:
             return self._shadow(plan)
         asked = self._ask()
         token = self._take()
@@ -80,42 +109,42 @@ class Admission:
     def _interrupted(self, error: BaseException) -> None:
         """Count a call that was torn out of its wait."""
         if is_cancellation(error) and being_cut_off():
-            self._entry.reject(Outcome.EXPIRED, self._entry.clock())
+            self.entry.reject(Outcome.EXPIRED, self.entry.clock())
         else:
-            self._entry.give_up()
+            self.entry.give_up()
 
     @property
     def _slots(self) -> Pool:
-        assert self._pool is not None, "asked only where there is a bulkhead"
-        return self._pool
+        assert self.pool is not None, "asked only where there is a bulkhead"
+        return self.pool
 
     def _ask(self) -> int:
         """Refuse early: before a slot is taken or waited for."""
-        entry = self._entry
+        entry = self.entry
         now = entry.clock()
         bound = binding(current.get())
         if bound is not None and bound.left <= 0:
             self._expire(bound, now)
-        if self._circuit:
+        if self.circuit:
             refusal = entry.ask(now)
             if refusal is not None:
                 raise self._short_circuited(refusal)
         return now
 
     def _take(self) -> Token | None:
-        if self._pool is None:
-            return Token(None, self._entry.own_pool.lost)
-        return self._pool.take()
+        if self.pool is None:
+            return Token(None, self.entry.own_pool.lost)
+        return self.pool.take()
 
     def _shadow(self, plan: Plan) -> Token:
         """Take every decision and carry none out; the first refusal is the one that counts."""
-        entry = self._entry
+        entry = self.entry
         now = entry.clock()
         bound = binding(current.get())
         token = self._take()
         if bound is not None and bound.left <= 0:
             reason = Outcome.EXPIRED
-        elif self._circuit and entry.refused_live(now):
+        elif self.circuit and entry.refused_live(now):
             reason = Outcome.SHORT_CIRCUITED
         elif token is None:
             reason = Outcome.BULKHEAD_FULL
@@ -141,7 +170,7 @@ class Admission:
 
     def _until(self, asked: int, plan: Plan) -> Callable[[], int | None]:
         """Return what tells how long the wait may still last."""
-        clock, longest = self._entry.clock, plan.max_wait
+        clock, longest = self.entry.clock, plan.max_wait
         bound = binding(current.get())
 
         def left() -> int | None:
@@ -156,26 +185,26 @@ class Admission:
         """Pass on the slot that a wait gave, or say why it gave none."""
         if token is not None:
             return token
-        now = self._entry.clock()
+        now = self.entry.clock()
         bound = binding(current.get())
         if bound is not None and bound.left <= 0:
             self._expire(bound, now)
-        self._entry.reject(Outcome.BULKHEAD_FULL, now)
+        self.entry.reject(Outcome.BULKHEAD_FULL, now)
         slots = self._slots.slots
-        name, waiting = self._entry.name, len(slots.waiters)
+        name, waiting = self.entry.name, len(slots.waiters)
         raise BulkheadFullError(name, None, slots.capacity, waiting)
 
     def _admit(self, token: Token, plan: Plan) -> Token:
         """Let the circuit admit the call, now that it has a slot."""
-        if not self._circuit:
-            token.owner = self._entry
+        if not self.circuit:
+            token.owner = self.entry
             token.generation = 0
             return token
-        now = self._entry.clock()
+        now = self.entry.clock()
         try:
-            refusal = self._entry.admit(token, plan.lease, now)
+            refusal = self.entry.admit(token, plan.lease, now)
         except BaseException:  # out of a listener
-            self._entry.drop(token)
+            self.entry.drop(token)
             self.put(token)
             raise
         if refusal is not None:
@@ -184,7 +213,7 @@ class Admission:
         return token
 
     def _expire(self, bound: Deadline, now: int) -> None:
-        self._entry.reject(Outcome.EXPIRED, now)
+        self.entry.reject(Outcome.EXPIRED, now)
         error = bound.error()
         error.elapsed = 0.0
         raise error
@@ -192,10 +221,10 @@ class Admission:
     def _short_circuited(self, refusal: Refusal) -> CircuitOpenError:
         wait = refusal.retry_after
         return CircuitOpenError(
-            self._entry.name,
+            self.entry.name,
             None if wait is None else seconds(wait),
             refusal.state.value,
-            self._entry.circuit.last_error,
+            self.entry.circuit.last_error,
         )
 
     def put(self, token: Token) -> None:
@@ -206,28 +235,3 @@ class Admission:
             token.lost = None
         elif not token.abandoned:
             self._slots.put(token)
-
-
-def refusal_of(entry: Entry) -> Callable[[], CircuitOpenError | None]:
-    """
-    Return the short way away from an open circuit: its refusal, counted.
-
-    It gives `None` where anything is out of the ordinary; then the circuit is to be asked.
-    """
-    circuit, tally, listeners, lock = entry.circuit, entry.tally, entry.listeners, entry.lock
-    name, clock, deadline, new = entry.name, entry.clock, current.get, CircuitOpenError.__new__
-    refused = Outcome.SHORT_CIRCUITED
-
-    def refuse() -> CircuitOpenError | None:
-        retry_at = circuit.retry_at
-        if not retry_at or circuit.override is not None or listeners.all or deadline() is not None:
-            return None
-        left = retry_at - clock()
-        if left <= 0:
-            return None
-        with lock:
-            tally.counts[refused] += 1
-        # As `__init__` would make it, and a third of the time.
-        return new(CircuitOpenError, name, left / NANOS, "open", circuit.last_error)
-
-    return refuse

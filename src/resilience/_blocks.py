@@ -46,11 +46,11 @@ class Blocks:
 
     def enter(self, guard: Guard) -> None:
         """Be admitted."""
-        self._push(guard, guard.enter())
+        self._push(guard, guard.enter(guard.loose))
 
     async def aenter(self, guard: Guard) -> None:
         """Be admitted, in a task."""
-        self._push(guard, await guard.aenter())
+        self._push(guard, await guard.aenter(guard.plan))
 
     def _push(self, guard: Guard, token: Token) -> None:
         if token.scope is not None:

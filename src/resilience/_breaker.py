@@ -16,7 +16,7 @@ from resilience._circuit_shell import CircuitShell
 from resilience._deadline import current
 from resilience._default import declared
 from resilience._guard import Guard
-from resilience._plan import make_plan
+from resilience._plan import Plan, make_plan
 from resilience._quick import FULL
 from resilience._typing import Guarded, Method
 from resilience._verdict import Failures, verdicts_of
@@ -36,6 +36,19 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _OTHERS = {"max_concurrency", "max_waiting", "max_wait", "fallback_max_concurrency"}
+
+
+def _plans(guard: Guard) -> tuple[Plan, Plan]:
+    settings = guard.entry.settings
+    plan = make_plan(
+        settings,
+        timeout=settings.timeout,
+        enforced=False,
+        nested=False,
+        histogram=False,
+        judges_results=guard.verdicts.is_failure is not None,
+    )
+    return plan, plan
 
 
 @final
@@ -88,22 +101,7 @@ class CircuitBreaker(CircuitShell):
             raise ConfigurationError(*sorted(faults))
         verdicts = verdicts_of(handle, ignore, is_failure)
         entry = declared(name, settings, fields, registry)
-        super().__init__(
-            Guard(
-                entry,
-                verdicts,
-                lambda: make_plan(
-                    entry.settings,
-                    timeout=entry.settings.timeout,
-                    enforced=False,
-                    nested=False,
-                    histogram=False,
-                    judges_results=is_failure is not None,
-                ),
-                circuit=True,
-                pool=None,
-            )
-        )
+        super().__init__(Guard(entry, verdicts, _plans, circuit=True, pool=None))
 
     @overload
     def __call__(self, fn: Method, /) -> Method: ...
@@ -116,22 +114,21 @@ class CircuitBreaker(CircuitShell):
     def guard_function(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Guard a function."""
         guard = self._guard
-        general = function_in(guard, fn, None, guard)
+        general = function_in(guard, fn, None)
         entry = guard.entry
-        circuit, clock, read, deadline = entry.circuit, entry.clock, entry.read, current.get
-        refuse = guard.refuse
+        circuit, clock, deadline = entry.circuit, entry.clock, current.get
 
         def call(*args: Any, **kwargs: Any) -> Any:
             journal = circuit.passing
             if journal is None:
-                refusal = refuse()
+                refusal = guard.refuse()
                 if refusal is not None:
                     try:
                         raise refusal
                     finally:
                         del refusal  # its traceback leads to this frame
                 return general(*args, **kwargs)
-            if not guard.bare or deadline() is not None:
+            if not guard.plan.bare or deadline() is not None:
                 return general(*args, **kwargs)
             try:
                 result = fn(*args, **kwargs)
@@ -140,9 +137,10 @@ class CircuitBreaker(CircuitShell):
                 raise
             if type(result) not in PLAIN and is_awaitable(result):
                 return awaited(journal, result)
-            journal.append((clock(), -1))
-            if circuit.passing is not journal or len(journal) >= FULL:
-                read(journal)
+            now = clock()
+            journal.append((now, -1))
+            if now >= journal.until or len(journal) >= FULL or circuit.passing is not journal:
+                entry.read(journal)
             return result
 
         async def awaited(journal: Journal, awaitable: Any) -> Any:
@@ -161,29 +159,29 @@ class CircuitBreaker(CircuitShell):
         guard = self._guard
         general = coroutine_in(guard, fn, None)
         entry = guard.entry
-        circuit, clock, read, deadline = entry.circuit, entry.clock, entry.read, current.get
-        refuse = guard.refuse
+        circuit, clock, deadline = entry.circuit, entry.clock, current.get
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             journal = circuit.passing
             if journal is None:
-                refusal = refuse()
+                refusal = guard.refuse()
                 if refusal is not None:
                     try:
                         raise refusal
                     finally:
                         del refusal  # its traceback leads to this frame
                 return await general(*args, **kwargs)
-            if not guard.bare or deadline() is not None:
+            if not guard.plan.bare or deadline() is not None:
                 return await general(*args, **kwargs)
             try:
                 result = await fn(*args, **kwargs)
             except BaseException as error:
                 guard.fail(guard.stand_in(journal), error)
                 raise
-            journal.append((clock(), -1))
-            if circuit.passing is not journal or len(journal) >= FULL:
-                read(journal)
+            now = clock()
+            journal.append((now, -1))
+            if now >= journal.until or len(journal) >= FULL or circuit.passing is not journal:
+                entry.read(journal)
             return result
 
         return call

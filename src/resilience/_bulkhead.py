@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final, overload
 from resilience._calls import coroutine_in, function_in
 from resilience._default import declared
 from resilience._guard import Guard
-from resilience._plan import make_plan
+from resilience._plan import Plan, make_plan
 from resilience._shell import Shell
 from resilience._typing import Guarded, Method
 from resilience._verdict import verdicts_of
@@ -26,6 +26,19 @@ __all__ = ["Bulkhead"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def _plans(guard: Guard) -> tuple[Plan, Plan]:
+    entry = guard.entry
+    plan = make_plan(
+        entry.settings,
+        timeout=None,
+        enforced=False,
+        nested=entry.own_pool.slots.max_waiting > 0,
+        waits=False,
+        histogram=False,
+    )
+    return plan, plan
 
 
 @final
@@ -73,21 +86,13 @@ class Bulkhead(Shell):
             "max_wait": max_wait,
         }
         entry = declared(name, None, fields, registry)
-        pool = entry.own_pool
         super().__init__(
             Guard(
                 entry,
                 verdicts_of(Exception, (), None),
-                lambda: make_plan(
-                    entry.settings,
-                    timeout=None,
-                    enforced=False,
-                    nested=pool.slots.max_waiting > 0,
-                    waits=False,
-                    histogram=False,
-                ),
+                _plans,
                 circuit=False,
-                pool=pool,
+                pool=entry.own_pool,
             )
         )
 
@@ -130,7 +135,7 @@ class Bulkhead(Shell):
 
     def guard_function(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Guard a function."""
-        return function_in(self._guard, fn, None, self._guard)
+        return function_in(self._guard, fn, None)
 
     def guard_coroutine(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Guard a coroutine function."""

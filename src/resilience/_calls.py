@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resilience._awaitable import PLAIN, is_awaitable
-from resilience._quick import quick_steps
 from resilience._units import FOR_EVER
 from resilience._worker import Job
 
@@ -23,17 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["coroutine_in", "function_in", "function_on_thread"]
 
 
-def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, awaiting: Guard) -> Fn:
-    """Guard a function in its caller's thread; `awaiting` goes on if it returns an awaitable."""
-    quick_enter, quick_leave = quick_steps(guard)
-    refuse, enter, finish, fail = guard.refuse, guard.enter, guard.finish, guard.fail
-
+def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
+    """Guard a function in its caller's thread."""
     awaitable = False  # known once it has returned one: then a fallback is awaited as well
 
     def call(*args: Any, **kwargs: Any) -> Any:
         nonlocal awaitable
-        token = quick_enter()
-        if token is None and (refusal := refuse()) is not None:
+        plan = guard.loose
+        token = guard.quick_enter(plan)
+        if token is None and (refusal := guard.refuse()) is not None:
             try:
                 if fallbacks is None:
                     raise refusal
@@ -43,10 +40,10 @@ def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, awaiting: Gua
                 del refusal  # its traceback leads to this frame
         try:
             if token is None:
-                token = enter()
+                token = guard.enter(plan)
             result = fn(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - judged, and raised again or answered
-            failure = fail(token, error)
+            failure = guard.fail(token, error)
             try:
                 if failure.fallback and fallbacks is not None:
                     answer = fallbacks.acall if awaitable else fallbacks.call
@@ -58,9 +55,9 @@ def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, awaiting: Gua
                 del failure
         if type(result) not in PLAIN and is_awaitable(result):
             awaitable = True
-            return _awaited(awaiting, token, _Rest(result, fallbacks, args, kwargs))
-        if not quick_leave(token):
-            finish(token, result)
+            return _awaited(guard, token, _Rest(result, fallbacks, args, kwargs))
+        if not guard.quick_leave(token):
+            guard.finish(token, result)
         return result
 
     return call
@@ -68,12 +65,10 @@ def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, awaiting: Gua
 
 def function_on_thread(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, workers: Workers) -> Fn:
     """Guard a function that runs on a worker thread, so that its caller gets away in time."""
-    quick_enter, quick_leave = quick_steps(guard)
-    refuse, enter, finish, fail = guard.refuse, guard.enter, guard.finish, guard.fail
-
     def call(*args: Any, **kwargs: Any) -> Any:
-        token = quick_enter()
-        if token is None and (refusal := refuse()) is not None:
+        plan = guard.plan
+        token = guard.quick_enter(plan)
+        if token is None and (refusal := guard.refuse()) is not None:
             try:
                 if fallbacks is None:
                     raise refusal
@@ -82,12 +77,12 @@ def function_on_thread(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, worker
                 del refusal  # its traceback leads to this frame
         try:
             if token is None:
-                token = enter()
+                token = guard.enter(plan)
             scope = token.scope
             strand = None if scope is None else scope.strand
             result = _on_thread(guard, workers, token, Job(fn, args, kwargs, strand))
         except BaseException as error:  # noqa: BLE001 - judged, and raised again or answered
-            failure = fail(token, error)
+            failure = guard.fail(token, error)
             try:
                 if failure.fallback and fallbacks is not None:
                     return fallbacks.call(failure.error, args, kwargs)
@@ -96,8 +91,8 @@ def function_on_thread(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, worker
                 raise failure.error from error
             finally:
                 del failure
-        if not quick_leave(token):
-            finish(token, result)
+        if not guard.quick_leave(token):
+            guard.finish(token, result)
         return result
 
     return call
@@ -141,12 +136,10 @@ def _abandon(guard: Guard, token: Token, job: Job) -> bool:
 
 def coroutine_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
     """Guard a coroutine function, under asyncio or trio."""
-    quick_enter, quick_leave = quick_steps(guard)
-    refuse, aenter, finish, fail = guard.refuse, guard.aenter, guard.finish, guard.fail
-
     async def call(*args: Any, **kwargs: Any) -> Any:
-        token = quick_enter()
-        if token is None and (refusal := refuse()) is not None:
+        plan = guard.plan
+        token = guard.quick_enter(plan)
+        if token is None and (refusal := guard.refuse()) is not None:
             try:
                 if fallbacks is None:
                     raise refusal
@@ -155,12 +148,12 @@ def coroutine_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
                 del refusal  # its traceback leads to this frame
         try:
             if token is None:
-                token = await aenter()
+                token = await guard.aenter(plan)
             if token.scope is not None:
                 guard.enforce(token)
             result = await fn(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - judged, and raised again or answered
-            failure = fail(token, error)
+            failure = guard.fail(token, error)
             try:
                 if failure.fallback and fallbacks is not None:
                     return await fallbacks.acall(failure.error, args, kwargs)
@@ -169,8 +162,8 @@ def coroutine_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
                 raise failure.error from error
             finally:
                 del failure
-        if not quick_leave(token):
-            finish(token, result)
+        if not guard.quick_leave(token):
+            guard.finish(token, result)
         return result
 
     return call

@@ -9,9 +9,9 @@ from resilience._calls import coroutine_in, function_in, function_on_thread
 from resilience._circuit_shell import CircuitShell
 from resilience._entry import Entry
 from resilience._fallback import Fallbacks, handlers_of, is_async, refuse_async
-from resilience._guard import Guard
 from resilience._names import check_name
 from resilience._plan import Plan, make_plan
+from resilience._quick import QuickGuard
 from resilience._typing import GuardedByCommand, Method
 from resilience._units import show
 from resilience._verdict import Failures, verdicts_of
@@ -21,9 +21,10 @@ from resilience.errors import ConfigurationError
 from resilience.settings import Settings, fields_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from resilience._bulkhead import Bulkhead
+    from resilience._guard import Guard
     from resilience._permit import Permit
     from resilience._registry import Registry
     from resilience.settings import Fields
@@ -54,7 +55,6 @@ class Command(CircuitShell):
 
     __module__ = "resilience"
     __slots__ = (
-        "_blocking",
         "_bounds",
         "_fallbacks_given",
         "_given",
@@ -104,32 +104,10 @@ class Command(CircuitShell):
         if bulkhead is not None:
             entry.pool = bulkhead.entry.own_pool
         pool = entry.pool
-        given = self._given
-
-        def plan(*, enforced: bool) -> Plan:
-            return make_plan(
-                entry.settings,
-                timeout=_own_timeout(entry, given),
-                enforced=enforced,
-                nested=pool.slots.max_waiting > 0,
-                judges_results=is_failure is not None,
-            )
-
-        super().__init__(
-            Guard(entry, verdicts, lambda: plan(enforced=True), circuit=True, pool=pool)
-        )
-        # What stays in its caller's thread has a deadline only where somebody gave one.
-        self._blocking = Guard(
-            entry,
-            verdicts,
-            lambda: plan(enforced="timeout" in given or "timeout" in entry.configured),
-            circuit=True,
-            pool=pool,
-        )
-
+        guard = QuickGuard(entry, verdicts, _plans, circuit=True, pool=pool, given=self._given)
+        super().__init__(guard)
         if bulkhead is not None:
-            for guard in (self._guard, self._blocking):
-                bulkhead.entry.follow(guard)
+            bulkhead.entry.follow(guard)
 
     # -- guarding
 
@@ -192,7 +170,7 @@ class Command(CircuitShell):
         fallbacks = self._fallbacks
         refuse_async(fn, () if fallbacks is None else fallbacks.handlers)
         if not self._on_thread:
-            return function_in(self._blocking, fn, fallbacks, self._guard)
+            return function_in(self._guard, fn, fallbacks)
         limit = self._limit()
         if limit is None:
             raise ConfigurationError(
@@ -237,7 +215,7 @@ class Command(CircuitShell):
 
     def __enter__(self) -> Command:
         self._declare()
-        self._blocks.enter(self._blocking)
+        self._blocks.enter(self._guard)
         return self
 
     async def __aenter__(self) -> Command:
@@ -290,7 +268,23 @@ class Command(CircuitShell):
             entry.configure(fields_of(None, changes))
 
 
-def _own_timeout(entry: Entry, given: dict[str, Any]) -> float | None:
+def _plans(guard: Guard) -> tuple[Plan, Plan]:
+    """Return the plan of what can be cut off, and that of what stays in its caller's thread."""
+    entry, given, pool = guard.entry, guard.given, guard.pool
+    parts: dict[str, Any] = {
+        "timeout": _own_timeout(entry, given),
+        "nested": pool is not None and pool.slots.max_waiting > 0,
+        "judges_results": guard.verdicts.is_failure is not None,
+    }
+    # The latter has a deadline only where somebody gave one.
+    enforced = "timeout" in given or "timeout" in entry.configured
+    return (
+        make_plan(entry.settings, enforced=True, **parts),
+        make_plan(entry.settings, enforced=enforced, **parts),
+    )
+
+
+def _own_timeout(entry: Entry, given: Mapping[str, Any]) -> float | None:
     """Return a command's timeout: what was configured, else what it was given, or the default."""
     for source in (entry.configured, given):
         if "timeout" in source:

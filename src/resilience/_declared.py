@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from resilience.errors import ConfigurationError
-from resilience.settings import Settings
+from resilience.settings import Settings, shared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Declared"]
 
@@ -24,9 +24,9 @@ class Declared:
     __slots__ = ("_said", "configured", "settings")
 
     def __init__(self, configured: Mapping[str, Any]) -> None:
-        self._said: dict[str, tuple[Any, str]] = {}
-        self.configured = dict(configured)
-        self.settings = Settings(**self.configured)
+        self._said: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+        self.configured = configured
+        self.settings = _merge((), configured)
 
     def declare(self, name: str | None, fields: Mapping[str, Any], source: str) -> None:
         """
@@ -41,21 +41,20 @@ class Declared:
         Raises:
             ConfigurationError: Another source gave a field another value.
         """
-        others = {
-            field: (value, said)
-            for field, (value, said) in self._said.items()
-            if said != source or not source
-        }
+        others = tuple(each for each in self._said if each[0] != source or not source)
         faults = [
-            f"{field} of {name!r} is {others[field][0]!r} already{_where(others[field][1])}, "
+            f"{field} of {name!r} is {before[field]!r} already{_where(said)}, "
             f"and cannot be {value!r} as well"
             for field, value in fields.items()
+            for said, before in others
             # Each command has a timeout of its own.
-            if field != "timeout" and field in others and others[field][0] != value
+            if field != "timeout" and field in before and before[field] != value
         ]
         if faults:
-            raise ConfigurationError(*faults)
-        said = others | {field: (value, source) for field, value in fields.items()}
+            raise ConfigurationError(*dict.fromkeys(faults))
+        # What was said without a source before is said again by each object that is made.
+        said = tuple(each for each in others if each[0] or not each[1].items() <= fields.items())
+        said += ((source, fields),)
         self.settings = _merge(said, self.configured)
         self._said = said
 
@@ -70,8 +69,13 @@ class Declared:
         self.configured = configured
 
 
-def _merge(said: Mapping[str, tuple[Any, str]], configured: Mapping[str, Any]) -> Settings:
-    return Settings(**{**{field: value for field, (value, _) in said.items()}, **configured})
+def _merge(
+    said: Iterable[tuple[str, Mapping[str, Any]]], configured: Mapping[str, Any]
+) -> Settings:
+    fields: dict[str, Any] = {}
+    for _, each in said:
+        fields.update(each)
+    return shared(Settings(**{**fields, **configured}))
 
 
 def _where(source: str) -> str:

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from resilience import _fork, _snapshot
 from resilience._core.circuit import Circuit, Refusal, Trial
-from resilience._core.outcome import Outcome, Override, State
+from resilience._core.outcome import CLOSED, HALF_OPEN, OPEN, Outcome, Override
 from resilience._core.slots import VOID, Slots, Token
 from resilience._core.tally import Tally
 from resilience._deadline import scopes
 from resilience._declared import Declared
 from resilience._listeners import CallRejected, CallTimedOut, Listeners, StateChanged
 from resilience._pool import Pool
-from resilience._units import nanoseconds, seconds
+from resilience._units import seconds
 from resilience.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Entry"]
 
 _NOBODY: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
-FORCED_OPEN: Final = Refusal(State.OPEN, None)
+FORCED_OPEN: Final = Refusal(OPEN, None)
 
 
 class Entry:
@@ -81,9 +81,8 @@ class Entry:
         self._declared = Declared(configured or {})
         self._followers: list[weakref.ref[Any]] = []
         now = clock()
-        bounds = tuple(nanoseconds(bound) for bound in self.settings.latency_buckets)
         self.circuit = Circuit(self.settings.rules(), now)
-        self.tally = Tally(bounds)
+        self.tally = Tally(self.settings.bounds())
         self._own = Pool(self.lock, self.settings.max_concurrency, self.settings.max_waiting)
         self.pool = self._own
         """The slots that the commands of this name use: its own, or a bulkhead's they share."""
@@ -143,7 +142,7 @@ class Entry:
     def _apply(self, settings: Settings, now: int, draw: float) -> None:
         self._read(self.circuit.journal, draw)
         self.circuit.configure(settings.rules(), now)
-        self.tally.rebound(tuple(nanoseconds(bound) for bound in settings.latency_buckets))
+        self.tally.rebound(settings.bounds())
         self._own.resize(settings.max_concurrency, settings.max_waiting)
         if self.fallback_slots is not None:
             self.fallback_slots.resize(settings.fallback_max_concurrency, 0)
@@ -164,7 +163,7 @@ class Entry:
 
     def ask(self, now: int) -> Refusal | None:
         """Say whether the circuit refuses a call; if so, it is counted."""
-        if self.circuit.state is State.HALF_OPEN:
+        if self.circuit.state is HALF_OPEN:
             self.reclaim()  # a trial may have been lost
         with self.lock:
             refusal = self.refusal(now)
@@ -196,7 +195,7 @@ class Entry:
             if circuit.override is Override.SHADOW:
                 self.shadow(Outcome.SHORT_CIRCUITED)
             return
-        if circuit.state is not State.CLOSED and not rides:
+        if circuit.state is not CLOSED and not rides:
             # The claim stands in the token before the circuit knows it: an interrupt in
             # between loses neither.
             token.trial = Trial(timeout)
@@ -208,7 +207,7 @@ class Entry:
 
     def _rides(self) -> bool:
         """Whether the running code is inside a trial of this half-open circuit."""
-        if self.circuit.state is not State.HALF_OPEN or self.circuit.override is Override.OPEN:
+        if self.circuit.state is not HALF_OPEN or self.circuit.override is Override.OPEN:
             return False
         generation = self.circuit.generation
         tokens = (scope.source for scope in scopes())
@@ -226,7 +225,7 @@ class Entry:
             if outcome is Outcome.BULKHEAD_FULL and self.settings.count_rejections:
                 circuit = self.circuit
                 self._read(circuit.journal, draw)
-                if circuit.state is State.CLOSED:
+                if circuit.state is CLOSED:
                     error = "BulkheadFullError"
                     self._record(circuit.generation, None, now, draw, error=error)
         self.listeners.deliver()
@@ -364,6 +363,9 @@ class Entry:
                     self._record(generation, trial, now, draw, error=text, slow=slow, hold=hold)
                 elif generation:
                     self._let_go(generation, trial, verdict)
+            # What was written since, by calls that have not seen what this result changed.
+            if self.circuit.journal:
+                self._read(self.circuit.journal, draw)
         self.listeners.deliver()
 
     def _let_go(self, generation: int, trial: Trial | None, verdict: Verdict) -> None:
@@ -456,7 +458,7 @@ class Entry:
         self.reclaim()
         with self.lock:
             return (
-                self.circuit.state is State.CLOSED
+                self.circuit.state is CLOSED
                 and self.circuit.override is None
                 and not self._own.slots.in_flight
                 and not self._own.slots.waiters

@@ -3,7 +3,7 @@ Guard: one call, from being let in to being settled. What every shell is made of
 
 Its steps have no colour; `_calls.py` and `_guarded_streams.py` put them around functions:
 
-    token = enter() or await aenter()      refused: RejectedError, DeadlineExceededError
+    token = enter(plan) or await aenter(plan)      refused: RejectedError, DeadlineExceededError
     … the function …
     finish(token, result) or fail(token, error)
 
@@ -13,9 +13,10 @@ steps that nearly every call takes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from resilience._admission import Admission, refusal_of
+from resilience._admission import Admission
 from resilience._core.outcome import Outcome
 from resilience._core.slots import Token
 from resilience._deadline import Deadline, being_cut_off, binding, current, enclosing
@@ -42,7 +43,7 @@ from resilience._worker import ThreadStartError
 from resilience.errors import RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from resilience._core.circuit import Journal
     from resilience._entry import Entry
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "Guard"]
 
 
+TIMEOUT: Final = Outcome.TIMEOUT
 NO_RESULT: Final = object()
 """What a block or a stream returns: nothing that a predicate could judge."""
 
@@ -62,83 +64,72 @@ class Failure(NamedTuple):
     fallback: bool
 
 
-class Guard:
+class Guard(Admission):
     """
     The parts of a name that one shell uses, and the steps of a call through them.
 
     Args:
         entry: What the name shares.
         verdicts: How exceptions and results are judged.
-        make_plan: Gives the plan for the settings in force.
+        plans: Gives the plans for the settings in force: of calls that can be cut off, and of those
+            that stay in their caller's thread.
         circuit: Whether the circuit is asked and told.
         pool: Whose slots are taken; `None`: nobody's.
+        given: What its shell was given, for `plans`.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_admission",
-        "_make_plan",
-        "_untimed",
-        "bare",
-        "circuit",
-        "entry",
-        "plan",
-        "pool",
-        "refuse",
-        "verdicts",
-    )
+    __slots__ = ("__weakref__", "_plans", "given", "loose", "plan", "verdicts")
 
     def __init__(
         self,
         entry: Entry,
         verdicts: Verdicts,
-        make_plan: Callable[[], Plan],
+        plans: Callable[[Guard], tuple[Plan, Plan]],
         *,
         circuit: bool,
         pool: Pool | None,
+        given: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        self.entry = entry
+        super().__init__(entry, circuit=circuit, pool=pool)
         self.verdicts = verdicts
-        self.circuit = circuit
-        self.pool = pool
-        self._admission = Admission(entry, circuit=circuit, pool=pool)
-        self.refuse = refusal_of(entry) if circuit else _no_refusal
-        self._make_plan = make_plan
+        self.given = given
+        self._plans = plans
         self.settings_changed()
         entry.follow(self)
 
     def settings_changed(self) -> None:
-        """Compute the plan anew; calls under way keep the one they began with."""
-        self.plan = self._make_plan()
-        self.bare = self.plan.bare
-        self._untimed: Plan | None = None
+        """Compute the plans anew; calls under way keep the one they began with."""
+        self.plan, self.loose = self._plans(self)
 
     @property
     def untimed(self) -> Plan:
         """The plan of an admission that has no deadline of its own: a permit, a stream."""
-        if self._untimed is None:
-            self._untimed = untimed(self.plan)
-        return self._untimed
+        return untimed(self.plan)
 
     # -- the call
 
-    def enter(self) -> Token:
-        """Be admitted and start the clock."""
-        plan = self.plan
-        return self._begin(self._admission.acquire(plan), plan)
+    def quick_enter(self, plan: Plan) -> Token | None:
+        """Be admitted on the closed path, if there is one and the call may take it."""
 
-    async def aenter(self) -> Token:
+    def quick_leave(self, token: Token) -> bool:
+        """Settle a call that was an ordinary success; false sends it to `finish`."""
+        return False
+
+    def enter(self, plan: Plan) -> Token:
+        """Be admitted and start the clock."""
+        return self._begin(self.let_in(plan), plan)
+
+    async def aenter(self, plan: Plan) -> Token:
         """Be admitted and start the clock, in a task."""
-        plan = self.plan
-        return self._begin(await self._admission.aacquire(plan), plan)
+        return self._begin(await self.alet_in(plan), plan)
 
     def acquire(self) -> Permit:
         """Be admitted, for a caller with its own control flow: no deadline, and no scope."""
-        return self._permit(self._admission.acquire(self.plan))
+        return self._permit(self.let_in(self.plan))
 
     async def aacquire(self) -> Permit:
         """Be admitted, for a caller with its own control flow, in a task."""
-        return self._permit(await self._admission.aacquire(self.plan))
+        return self._permit(await self.alet_in(self.plan))
 
     def _permit(self, token: Token) -> Permit:
         token.plan = self.untimed
@@ -286,18 +277,14 @@ class Guard:
             error=error,
             hold=hold,
         )
-        self._admission.put(token)
-        if verdict.outcome is Outcome.TIMEOUT:
+        self.put(token)
+        if verdict.outcome is TIMEOUT:
             self.entry.tell_timeout(duration, now)
 
     def worker_ended(self, token: Token) -> None:
         """Lay back the slot of a call whose thread was left behind, and has ended."""
         token.abandoned = False
-        self._admission.put(token)
-
-
-def _no_refusal() -> None:
-    """Refuse nobody: there is no circuit to ask."""
+        self.put(token)
 
 
 def _of_predicate(raised: BaseException) -> Verdict:

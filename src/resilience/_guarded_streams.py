@@ -69,11 +69,11 @@ class _Stream:
     # -- the stream's side
 
     def start(self) -> Any:
-        self._token = self._guard.enter()
+        self._token = self._guard.enter(self._guard.plan)
         return self._fn(*self._args, **self._kwargs)
 
     async def astart(self) -> Any:
-        self._token = await self._guard.aenter()
+        self._token = await self._guard.aenter(self._guard.plan)
         return self._fn(*self._args, **self._kwargs)
 
     def run(self, step: Fn, sent: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -42,6 +43,7 @@ class Plan:
     """Whether each call needs a scope: it has a deadline, or inner calls must know of its slot."""
 
 
+@lru_cache(maxsize=1024)
 def make_plan(
     settings: Settings,
     *,
@@ -53,7 +55,7 @@ def make_plan(
     judges_results: bool = False,
 ) -> Plan:
     """
-    Make the plan of a guard.
+    Make the plan of a guard; guards of equal settings share one.
 
     Args:
         settings: Of its name.
@@ -86,6 +88,7 @@ def make_plan(
     )
 
 
+@lru_cache(maxsize=1024)
 def untimed(plan: Plan) -> Plan:
     """Return a plan without the deadline."""
     quick = 0 if plan.quick == 0 else plan.slow

@@ -1,8 +1,8 @@
 """
 The closed path: the way in and the way out that nearly every call takes.
 
-Everything it needs stands in local names of two closures; whatever is out of the ordinary is handed
-to the guard's own steps.
+No lock is taken but to read a journal that is full; whatever is out of the ordinary is handed to
+the guard's own steps.
 """
 
 from __future__ import annotations
@@ -10,66 +10,54 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from resilience._deadline import current
+from resilience._guard import Guard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from resilience._core.circuit import Journal
     from resilience._core.slots import Token
-    from resilience._guard import Guard
+    from resilience._plan import Plan
     from resilience._pool import Pool
 
-__all__ = ["FULL", "quick_steps"]
+__all__ = ["FULL", "QuickGuard"]
 
 FULL: Final = 16
 """Successes after which a journal is read by its writer."""
 
 
-def quick_steps(guard: Guard) -> tuple[Callable[[], Token | None], Callable[[Token], bool]]:
-    """
-    Return the way in and the way out of a call on the closed path.
+class QuickGuard(Guard):
+    """A guard with circuit and slots, and the closed path through them."""
 
-    In: a token if everyone passes the circuit, a slot is idle and no caller has a deadline; `None`
-    sends the call to `enter`. Out: true if the call was an ordinary success, and is written to the
-    journal; false sends it to `finish`. No lock is taken but to read a journal that is full.
-    """
-    if guard.pool is None or not guard.circuit:
-        return lambda: None, lambda _: False
-    return _way_in(guard, guard.pool), _way_out(guard, guard.pool)
+    __slots__ = ()
+    pool: Pool
 
+    def quick_enter(self, plan: Plan) -> Token | None:
+        """
+        Be admitted on the closed path.
 
-def _way_in(guard: Guard, pool: Pool) -> Callable[[], Token | None]:
-    entry = guard.entry
-    circuit, clock, deadline, grab = entry.circuit, entry.clock, current.get, pool.slots.grab
-    # A token of another name's bulkhead must know whose call it is, should it be lost.
-    owner = None if pool is entry.own_pool else entry
-
-    def enter() -> Token | None:
-        journal = circuit.passing
-        if journal is None or deadline() is not None:
+        A token if everyone passes the circuit, a slot is idle and no caller has a deadline; `None`
+        sends the call to `enter`.
+        """
+        entry = self.entry
+        journal = entry.circuit.passing
+        if journal is None or current.get() is not None:
             return None
-        token = grab()
+        pool = self.pool
+        token = pool.slots.grab()
         if token is None:
             return None
-        plan = guard.plan
-        token.owner = owner
+        if pool is not entry.own_pool:
+            token.owner = entry  # it is another's slot, and must know whose call it is if lost
         token.journal = journal
         token.plan = plan
-        token.started = clock()
+        token.started = entry.clock()
         if plan.scoped:
-            guard.enter_scope(token, plan.timeout, None)
+            self.enter_scope(token, plan.timeout, None)
         return token
 
-    return enter
-
-
-def _way_out(guard: Guard, pool: Pool) -> Callable[[Token], bool]:
-    entry = guard.entry
-    circuit, clock, read = entry.circuit, entry.clock, entry.read
-    put, assign = pool.slots.put, pool.assign
-
-    def leave(token: Token) -> bool:
-        now = clock()
+    def quick_leave(self, token: Token) -> bool:
+        """Write an ordinary success to the journal, and lay the slot back."""
+        entry = self.entry
+        now = entry.clock()
         scope = token.scope
         if scope is not None:
             scope.leave(None, now)
@@ -80,10 +68,8 @@ def _way_out(guard: Guard, pool: Pool) -> Callable[[Token], bool]:
             return False
         journal.append((now, duration))
         token.journal = None
-        if len(journal) >= FULL or circuit.passing is not journal:
-            read(journal)
-        if put(token):
-            assign()
+        if now >= journal.until or len(journal) >= FULL or entry.circuit.passing is not journal:
+            entry.read(journal)
+        if self.pool.slots.put(token):
+            self.pool.assign()
         return True
-
-    return leave

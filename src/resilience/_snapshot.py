@@ -120,8 +120,7 @@ class Snapshot:
 
 def take(entry: Entry, now: int) -> Snapshot:
     """Take the snapshot of an entry; its lock must be held."""
-    circuit, tally, window = entry.circuit, entry.tally, entry.circuit.window
-    window.advance(now)
+    circuit, tally, window = entry.circuit, entry.tally, entry.circuit.look(now)
     calls, failures = window.calls, window.errors
     slots = entry.pool.slots
     refusal = entry.refusal(now)
@@ -138,7 +137,7 @@ def take(entry: Entry, now: int) -> Snapshot:
             slow=window.slow,
             error_percent=100 * failures / calls if calls else 0.0,
         ),
-        totals=MappingProxyType(dict(tally.counts)),
+        totals=MappingProxyType(tally.counts),
         in_flight=slots.in_flight,
         waiting=len(slots.waiters),
         max_concurrency=slots.capacity,

@@ -9,6 +9,7 @@ one that raises makes the call `ignored`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import attrs
@@ -82,7 +83,7 @@ class Verdicts:
 
 def verdicts_of(handle: Any, ignore: Any, is_failure: Any) -> Verdicts:
     """
-    Read the classification arguments of a shell.
+    Read the classification arguments of a shell; those of one kind share what judges.
 
     Raises:
         ConfigurationError: They are not of the kinds allowed, all faults together.
@@ -115,13 +116,17 @@ def predicate(name: str, kinds: object) -> Callable[[BaseException], bool]:
     """
     every = several(kinds)
     if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in every):
-        classes = cast("tuple[type[BaseException], ...]", every)
-        return lambda error: isinstance(error, classes)
+        return _among(cast("tuple[type[BaseException], ...]", every))
     if callable(kinds) and not isinstance(kinds, type):
         return cast("Callable[[BaseException], bool]", kinds)
     raise ConfigurationError(
         f"{name} must be an exception class, a tuple of them or a predicate, not {show(kinds)}"
     )
+
+
+@lru_cache(maxsize=256)
+def _among(classes: tuple[type[BaseException], ...]) -> Callable[[BaseException], bool]:
+    return lambda error: isinstance(error, classes)
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

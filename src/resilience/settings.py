@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import lru_cache
 from itertools import islice, pairwise
 from typing import Any, Final, TypedDict, Unpack
 
@@ -255,6 +256,12 @@ class Settings:
             raise ConfigurationError(*faults)
         return cls(**fields)
 
+    @lru_cache(maxsize=1024)  # noqa: B019 - few of them differ
+    def bounds(self) -> tuple[int, ...]:
+        """Return the bounds of the latency buckets in nanoseconds."""
+        return tuple(nanoseconds(bound) for bound in self.latency_buckets)
+
+    @lru_cache(maxsize=1024)  # noqa: B019 - few of them differ
     def rules(self) -> Rules:
         """Return what the circuit goes by, in integers."""
         longest = self.sleep_window_max
@@ -327,6 +334,16 @@ def _contradictions(
         return []
     written = show(fields.get("sleep_window_max", longest))
     return [f"sleep_window_max must be at least sleep_window ({shortest:g}) or None, not {written}"]
+
+
+def shared(settings: Settings) -> Settings:
+    """Return the one of equal settings that many names share."""
+    return _first(settings, settings.given)
+
+
+@lru_cache(maxsize=1024)
+def _first(settings: Settings, _: frozenset[str]) -> Settings:
+    return settings
 
 
 def fields_of(settings: Settings | None, fields: Mapping[str, Any]) -> dict[str, Any]:

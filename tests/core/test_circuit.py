@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from resilience import Override, Settings, State
-from resilience._core.circuit import TRANSITIONS, Circuit, Event, Refusal, Rules, Transition, Trial
+from resilience._core.circuit import NEVER, TRANSITIONS, Circuit, Event, Refusal, Rules, Transition, Trial
 from tests.support.model import CircuitModel
 from tests.support.whole import check_circuit
 
@@ -573,7 +573,8 @@ def test_a_journal_counts_as_if_each_success_had_been_recorded_at_once(
             journal.append((now, 1))
             model.record(1, None, now, error=None)
             written += 1
-        if what in ("read", "error", "slow", "success") or circuit.passing is not journal:
+        asked = what in ("read", "error", "slow", "success")
+        if asked or now >= journal.until or circuit.passing is not journal:
             entries, counted = circuit.read(journal)
             assert len(entries) == written
             assert counted == (written if circuit.generation == 1 else counted)
@@ -633,19 +634,25 @@ def test_a_success_in_a_journal_may_open_and_makes_the_rest_stale() -> None:
     assert (circuit.state, circuit.retry_at) == (State.OPEN, 4 + SLEEP)
 
 
-def test_nobody_passes_unasked_while_the_window_holds_an_error() -> None:
+@pytest.mark.parametrize(
+    "bad", [{"error": "OSError"}, {"error": None, "slow": True}], ids=["error", "slow"]
+)
+def test_a_success_waits_to_be_read_only_while_it_can_move_nothing(bad: dict[str, Any]) -> None:
     """
-    From the first error or slow call on each success is recorded, until the window is clean again.
+    An error lets successes wait to the end of the bucket, or not at all if the next may open.
     """
-    for bad in ({"error": "OSError"}, {"error": None, "slow": True}):
-        circuit = Circuit(rules(volume_threshold=9), 0)
-        assert circuit.passing is circuit.journal
-        circuit.record(1, None, 0, **bad)
-        assert circuit.passing is None
-        succeed(circuit, at=WINDOW - 1)
-        assert circuit.passing is None
-        succeed(circuit, at=WINDOW)
-        assert circuit.passing is circuit.journal
+    chosen = rules(volume_threshold=4, error_ratio=(1, 2), slow_ratio=(1, 2))
+    circuit = Circuit(chosen, 0)
+    journal = circuit.journal
+    assert (circuit.passing, journal.until) == (journal, NEVER)
+    circuit.record(1, None, 0, **bad)
+    assert (circuit.passing, journal.until) == (journal, circuit.window.edge)
+    circuit.record(1, None, 0, **bad)  # two of two: the second success after it brings the volume
+    assert (circuit.passing, journal.until) == (journal, 0)
+    circuit.configure(rules(volume_threshold=5, error_ratio=(1, 2), slow_ratio=(1, 2)), 0)
+    assert (circuit.passing, journal.until) == (journal, circuit.window.edge)
+    circuit.look(WINDOW)
+    assert (circuit.passing, journal.until) == (journal, NEVER)
 
 
 # -- from outside

@@ -147,7 +147,8 @@ class CircuitMachine(RuleBasedStateMachine):
             self.give_back(call)
         elif end.how == "success" and call.journal is not None:
             call.journal.append((self.now, 1))
-            if self.circuit.passing is not call.journal or len(call.journal) >= FULL:
+            late = self.now >= call.journal.until
+            if late or self.circuit.passing is not call.journal or len(call.journal) >= FULL:
                 self.read(call.journal, end.draw)
         else:
             self.read(self.circuit.journal, end.draw)
@@ -174,7 +175,7 @@ class CircuitMachine(RuleBasedStateMachine):
         if not counted:
             assert self.look() == before
         elif self.circuit.state is State.CLOSED:
-            assert (self.circuit.passing is not None) == self.model.quiet
+            assert (self.circuit.passing is not None) == self.model.open_to_all
 
     def give_back(self, call: Call) -> None:
         if call.trial is None:
@@ -213,7 +214,7 @@ class CircuitMachine(RuleBasedStateMachine):
     def somebody_looks(self) -> None:
         self.read(self.circuit.journal)
         with self.step("look"):
-            self.circuit.window.advance(self.now)
+            self.circuit.look(self.now)
             spent = self.circuit.spent(self.now)
         self.model.window.show(self.now)
         assert spent == self.model.spent(self.now)
@@ -241,7 +242,7 @@ class CircuitMachine(RuleBasedStateMachine):
             with self.step("override"):
                 self.circuit.lay_over(what)
             self.model.override = what
-            assert (self.circuit.passing is not None) == self.model.quiet
+            assert (self.circuit.passing is not None) == self.model.open_to_all
 
     @invariant()
     def it_is_whole(self) -> None:
@@ -250,7 +251,7 @@ class CircuitMachine(RuleBasedStateMachine):
     @invariant()
     def it_is_like_its_model(self) -> None:
         circuit, model = self.circuit, self.model
-        assert circuit.passing is None or model.quiet
+        assert circuit.passing is None or model.open_to_all
         assert (circuit.state, circuit.generation) == (model.state, model.generation)
         assert circuit.override == model.override
         assert circuit.retry_at == (model.retry_at if circuit.state is State.OPEN else 0)

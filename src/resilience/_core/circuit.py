@@ -16,13 +16,15 @@ documentation is drawn from it):
 Generations: every transition raises `generation` by one, and every admission carries the one it
 was made in. A result of an earlier generation changes nothing (sony/gobreaker's rule).
 
-The journal: while the circuit is closed, not overridden, and its window holds no error and no slow
-call, a quick success can move nothing. Then `passing` is the journal of this generation: whoever
-read it may call without asking, and reports a success by appending it, without the lock. Whoever
-next takes the lock reads the journal first (`read`). The writer looks at `passing` once more after
-writing: if it is no longer that journal, its success may have come too late for the reader, and it
-takes the lock itself. A journal outlives its generation in the hands of its writers; what is
-written there then is stale.
+The journal: while the circuit is closed and not overridden, everyone passes. Then `passing` is the
+journal of this generation: whoever read it may call without asking, and reports a quick success by
+appending it, without the lock. Whoever next takes the lock reads the journal first (`read`).
+
+A success can move something after all, where the window holds errors or slow calls: if it brings
+the window to its volume, or if earlier successes leave it. So a journal says `until` when what is
+written to it may wait to be read. The writer looks once more after writing: if it is past that
+time, or `passing` is no longer that journal, it takes the lock and reads it. A journal outlives its
+generation in the hands of its writers; what is written there then is stale.
 
 Overrides lie over the live state, and never change it.
 
@@ -39,10 +41,10 @@ from typing import Final
 
 import attrs
 
-from .outcome import Override, State
+from .outcome import CLOSED, HALF_OPEN, OPEN, Override, State
 from .window import RollingWindow
 
-__all__ = ["TRANSITIONS", "Circuit", "Event", "Journal", "Refusal", "Rules", "Transition", "Trial"]
+__all__ = ["NEVER", "TRANSITIONS", "Circuit", "Event", "Journal", "Refusal", "Rules", "Transition", "Trial"]
 
 
 class Event(enum.StrEnum):
@@ -54,6 +56,8 @@ class Event(enum.StrEnum):
     RELAPSED = "a trial failed"
     RESET = "reset by an operator"
 
+
+NEVER: Final = 1 << 62
 
 TRANSITIONS: Final = {
     (State.CLOSED, Event.TRIPPED): State.OPEN,
@@ -117,11 +121,13 @@ class Trial:
 class Journal(list[tuple[int, int]]):
     """Quick successes of one closed generation, not yet counted: (when, duration)."""
 
-    __slots__ = ("generation",)
+    __slots__ = ("generation", "until")
 
     def __init__(self, generation: int) -> None:
         super().__init__()
         self.generation = generation
+        self.until = NEVER
+        """From then on a success is to be read at once; `NEVER`: none can move anything."""
 
 
 class Circuit:
@@ -160,7 +166,7 @@ class Circuit:
         """What an operator has put over the live state: see `lay_over`."""
         self.journal = Journal(1)
         self.passing: Journal | None = self.journal
-        """The journal while everyone passes unasked; otherwise `None`."""
+        """The journal while everyone passes; otherwise `None`."""
         self.retry_at = 0
         """When an open circuit lets a trial pass; 0 of one that is not open."""
         self.last: Transition | None = None
@@ -178,21 +184,21 @@ class Circuit:
 
     def ask(self, now: int) -> Refusal | None:
         """Say whether a call would be refused; changes nothing."""
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             return None
-        if self.state is State.OPEN:
+        if self.state is OPEN:
             left = self.retry_at - now
-            return Refusal(State.OPEN, left) if left > 0 else None
+            return Refusal(OPEN, left) if left > 0 else None
         running = [trial.expires for trial in self._trials if trial.expires > now]
         if len(running) < self.rules.half_open_calls:
             return None
-        return Refusal(State.HALF_OPEN, min(running) - now)
+        return Refusal(HALF_OPEN, min(running) - now)
 
     def admit(self, trial: Trial, now: int) -> bool:
         """Admit a call that `ask` would not refuse; true if it is a trial and holds `trial`."""
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             return False
-        if self.state is State.OPEN:
+        if self.state is OPEN:
             why = "the sleep window is over"
             self._move(Event.ATTEMPTED, why, now, 0, self._failed_trials, self.last_error)
         else:
@@ -226,9 +232,11 @@ class Circuit:
         if journal.generation != self.generation:
             return written, 0
         window = self.window
-        if written and max(written)[0] < window.edge and not window.errors and not window.slow:
-            window.calls += len(written)  # nearly always: of one bucket, and nothing can move
-            return written, len(written)
+        if written:
+            last, _ = max(written)
+            if last < window.edge <= journal.until:
+                window.calls += len(written)  # nearly always: of one bucket, and nothing can move
+                return written, len(written)
         for count, (now, _) in enumerate(written):
             if not self.record(journal.generation, None, now, error=None, draw=draw):
                 return written, count
@@ -260,7 +268,7 @@ class Circuit:
         if generation != self.generation:
             return False
         self.window.add(now, error=error is not None, slow=slow)
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             reason = self._too_many()
             if reason is None:
                 self._publish()
@@ -271,18 +279,30 @@ class Circuit:
         return True
 
     def _publish(self) -> None:
-        """Say who passes unasked: one statement without a call, so it is never out of date."""
-        window, closed = self.window, State.CLOSED
-        self.passing = self.journal if self.state is closed and self.override is None and not (window.errors or window.slow) else None  # fmt: skip  # noqa: E501 - one line
+        """Say who passes unasked, and how long their successes may wait to be read."""
+        self.journal.until = self._until()
+        # One statement without a call, so it is never out of date.
+        self.passing = self.journal if self.state is CLOSED and self.override is None else None
+
+    def _until(self) -> int:
+        """Until when no success can open the circuit; 0 if the next one may."""
+        window = self.window
+        if not window.errors and not window.slow:
+            return NEVER
+        # Until the bucket ends nothing leaves the window, and what succeeds lowers the share.
+        most = max(window.calls, self.rules.volume_threshold)
+        return window.edge if self._excess(most) is None else 0
 
     def _too_many(self) -> str | None:
         """Say why the window opens the circuit, if it does."""
-        calls, rules = self.window.calls, self.rules
-        if calls < rules.volume_threshold:
-            return None
+        calls = self.window.calls
+        return None if calls < self.rules.volume_threshold else self._excess(calls)
+
+    def _excess(self, calls: int) -> str | None:
+        """Say what is too much among so many calls, if anything is."""
         for count, (part, whole), what in (
-            (self.window.errors, rules.error_ratio, "failed"),
-            (self.window.slow, rules.slow_ratio, "were slow"),
+            (self.window.errors, self.rules.error_ratio, "failed"),
+            (self.window.slow, self.rules.slow_ratio, "were slow"),
         ):
             if count and count * whole >= part * calls:
                 return f"{count} of {calls} calls {what}, the limit is {part * 100 / whole:g} %"
@@ -308,7 +328,7 @@ class Circuit:
 
     def reset(self, now: int) -> None:
         """Close, with an empty window. Of a closed circuit only the window is emptied."""
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             self.window.clear(now)
             self._publish()
         else:
@@ -370,6 +390,7 @@ class Circuit:
 
     def lay_over(self, override: Override | None) -> None:
         """Put an override over the live state, or take it off."""
+        self.passing = None  # an interrupt in between leaves a circuit that everyone asks
         self.override = override
         self._publish()
 
@@ -383,8 +404,14 @@ class Circuit:
         shape = rules.bucket_width, rules.buckets
         if shape != (self.window.width, self.window.size):
             self.window = RollingWindow(*shape, now)
-            self._publish()
         self.rules = rules
+        self._publish()
+
+    def look(self, now: int) -> RollingWindow:
+        """Return the window as it is at `now`."""
+        self.window.advance(now)
+        self._publish()
+        return self.window
 
     def spent(self, now: int) -> dict[State, int]:
         """Nanoseconds spent in each state so far."""

@@ -14,8 +14,7 @@ Not thread-safe; the shell locks.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .outcome import Outcome
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 __all__ = ["Histogram", "Tally"]
+
+SUCCESS: Final = Outcome.SUCCESS
 
 
 class Histogram:
@@ -52,7 +53,7 @@ class Tally:
 
     __slots__ = (
         "bounds",
-        "counts",
+        "_counts",
         "fallbacks",
         "latency",
         "shadowed",
@@ -66,12 +67,17 @@ class Tally:
 
     def clear(self) -> None:
         """Begin anew, as a forked child does."""
-        self.counts = dict.fromkeys(Outcome, 0)
+        self._counts = [0] * len(Outcome)
         self.latency: dict[Outcome, Histogram] = {}
-        self.fallbacks: Counter[str] = Counter()
+        self.fallbacks: dict[str, int] = {}
         self.shadowed: dict[str, int] = {}
         self.slow = 0
         self.stale = 0
+
+    @property
+    def counts(self) -> dict[Outcome, int]:
+        """How many calls ended with each outcome."""
+        return dict(zip(Outcome, self._counts, strict=True))
 
     def rebound(self, bounds: tuple[int, ...]) -> None:
         """Go by other bounds: durations counted so far do not fit them and are dropped."""
@@ -81,14 +87,14 @@ class Tally:
 
     def count_successes(self, written: list[tuple[int, int]]) -> None:
         """Count calls that succeeded, as (when, duration); a duration below 0 is not kept."""
-        self.counts[Outcome.SUCCESS] += len(written)
+        self._counts[SUCCESS.place] += len(written)
         durations = [duration for _, duration in written if duration >= 0]
         if durations:
-            self._histogram(Outcome.SUCCESS).add_all(durations)
+            self._histogram(SUCCESS).add_all(durations)
 
     def count(self, outcome: Outcome, duration: int | None = None) -> None:
         """Count one call; `duration` if it was executed and is to be in the histogram."""
-        self.counts[outcome] += 1
+        self._counts[outcome.place] += 1
         if duration is not None:
             self._histogram(outcome).add(duration)
 

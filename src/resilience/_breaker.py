@@ -138,9 +138,13 @@ class CircuitBreaker(CircuitShell):
             if type(result) not in PLAIN and is_awaitable(result):
                 return awaited(journal, result)
             now = clock()
-            journal.append((now, -1))
-            if now >= journal.until or len(journal) >= FULL or circuit.passing is not journal:
-                entry.read(journal)
+            if now < journal.until:
+                journal.append(-1)
+                full = len(journal) >= FULL
+                if full or circuit.passing is not journal or now >= journal.until:
+                    entry.read(journal, now)
+            else:
+                entry.succeed(journal, -1, now)
             return result
 
         async def awaited(journal: Journal, awaitable: Any) -> Any:
@@ -179,9 +183,13 @@ class CircuitBreaker(CircuitShell):
                 guard.fail(guard.stand_in(journal), error)
                 raise
             now = clock()
-            journal.append((now, -1))
-            if now >= journal.until or len(journal) >= FULL or circuit.passing is not journal:
-                entry.read(journal)
+            if now < journal.until:
+                journal.append(-1)
+                full = len(journal) >= FULL
+                if full or circuit.passing is not journal or now >= journal.until:
+                    entry.read(journal, now)
+            else:
+                entry.succeed(journal, -1, now)
             return result
 
         return call

@@ -65,6 +65,7 @@ def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
 
 def function_on_thread(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, workers: Workers) -> Fn:
     """Guard a function that runs on a worker thread, so that its caller gets away in time."""
+
     def call(*args: Any, **kwargs: Any) -> Any:
         plan = guard.plan
         token = guard.quick_enter(plan)
@@ -136,6 +137,7 @@ def _abandon(guard: Guard, token: Token, job: Job) -> bool:
 
 def coroutine_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
     """Guard a coroutine function, under asyncio or trio."""
+
     async def call(*args: Any, **kwargs: Any) -> Any:
         plan = guard.plan
         token = guard.quick_enter(plan)

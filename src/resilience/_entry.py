@@ -140,7 +140,7 @@ class Entry:
             self._followers = [*living, weakref.ref(follower)]
 
     def _apply(self, settings: Settings, now: int, draw: float) -> None:
-        self._read(self.circuit.journal, draw)
+        self._read(self.circuit.journal, now, draw)
         self.circuit.configure(settings.rules(), now)
         self.tally.rebound(settings.bounds())
         self._own.resize(settings.max_concurrency, settings.max_waiting)
@@ -224,7 +224,7 @@ class Entry:
             self._reject(outcome, now)
             if outcome is Outcome.BULKHEAD_FULL and self.settings.count_rejections:
                 circuit = self.circuit
-                self._read(circuit.journal, draw)
+                self._read(circuit.journal, now, draw)
                 if circuit.state is CLOSED:
                     error = "BulkheadFullError"
                     self._record(circuit.generation, None, now, draw, error=error)
@@ -301,22 +301,27 @@ class Entry:
 
     # -- results
 
-    def read(self, journal: Journal | None = None) -> None:
-        """
-        Count the successes that were written to a journal.
-
-        Args:
-            journal: One that may be of an earlier generation; by default the present one.
-        """
+    def read(self, journal: Journal, now: int) -> None:
+        """Count the successes that were written to a journal, maybe of an earlier generation."""
         draw = self._draw()
         with self.lock:
-            self._read(self.circuit.journal if journal is None else journal, draw)
+            self._read(journal, now, draw)
         self.listeners.deliver()
 
-    def _read(self, journal: Journal, draw: float) -> None:
+    def succeed(self, journal: Journal, duration: int, now: int) -> None:
+        """Count a success that was admitted by a journal, and may not be written there any more."""
+        draw = self._draw()
+        with self.lock:
+            self._read(self.circuit.journal, now, draw)
+            if journal.generation >= self.circuit.oldest:
+                self.tally.count_successes([duration])
+                self._record(journal.generation, None, now, draw, error=None)
+        self.listeners.deliver()
+
+    def _read(self, journal: Journal, now: int, draw: float) -> None:
         circuit, tally = self.circuit, self.tally
         before = circuit.last
-        written, counted = circuit.read(journal, draw)
+        written, counted = circuit.read(journal, now, draw)
         if journal.generation < circuit.oldest:
             return  # admitted before a fork
         tally.count_successes(written)
@@ -350,7 +355,7 @@ class Entry:
         draw = self._draw()
         text = (error or verdict.outcome.value) if verdict.error else None
         with self.lock:
-            self._read(self.circuit.journal, draw)
+            self._read(self.circuit.journal, now, draw)
             journal, trial = token.journal, token.trial
             generation = token.generation if journal is None else journal.generation
             token.trial = token.owner = token.journal = None
@@ -365,7 +370,7 @@ class Entry:
                     self._let_go(generation, trial, verdict)
             # What was written since, by calls that have not seen what this result changed.
             if self.circuit.journal:
-                self._read(self.circuit.journal, draw)
+                self._read(self.circuit.journal, now, draw)
         self.listeners.deliver()
 
     def _let_go(self, generation: int, trial: Trial | None, verdict: Verdict) -> None:
@@ -394,7 +399,7 @@ class Entry:
         if not counted:
             self.tally.stale += 1
         if circuit.last is not before:
-            self._read(journal, draw)
+            self._read(journal, now, draw)
             self._changed()
 
     def _draw(self) -> float:
@@ -431,7 +436,7 @@ class Entry:
         self.reclaim()
         now, draw = self.clock(), self._draw()
         with self.lock:
-            self._read(self.circuit.journal, draw)
+            self._read(self.circuit.journal, now, draw)
             taken = _snapshot.take(self, now)
         self.listeners.deliver()
         return taken
@@ -445,7 +450,7 @@ class Entry:
         """Close the circuit with an empty window; totals stay."""
         now, draw = self.clock(), self._draw()
         with self.lock:
-            self._read(self.circuit.journal, draw)
+            self._read(self.circuit.journal, now, draw)
             before = self.circuit.last
             self.circuit.reset(now)
             if self.circuit.last is not before:
@@ -466,10 +471,11 @@ class Entry:
 
     def forked(self) -> None:
         """Begin anew in a child process; its lock is held."""
-        self.circuit.read(self.circuit.journal)
+        now = self.clock()
+        self.circuit.read(self.circuit.journal, now)
         self._own.forked()
         if self.fallback_slots is not None:
             self.fallback_slots.forked()
         self.abandoned = _NOBODY
         self.tally.clear()
-        self.circuit.forked(self.clock())
+        self.circuit.forked(now)

@@ -66,10 +66,15 @@ class QuickGuard(Guard):
         journal: Journal | None = token.journal
         if journal is None or not 0 <= duration < token.plan.quick:
             return False
-        journal.append((now, duration))
-        token.journal = None
-        if now >= journal.until or len(journal) >= FULL or entry.circuit.passing is not journal:
-            entry.read(journal)
+        if now < journal.until:
+            journal.append(duration)
+            token.journal = None
+            full = len(journal) >= FULL
+            if full or entry.circuit.passing is not journal or now >= journal.until:
+                entry.read(journal, now)
+        else:
+            token.journal = None
+            entry.succeed(journal, duration, now)
         if self.pool.slots.put(token):
             self.pool.assign()
         return True

@@ -57,9 +57,9 @@ def admit(scene: Scene) -> None:
 
 
 def read(scene: Scene) -> None:
-    """Read two successes, the second in the next bucket."""
-    scene.circuit.journal.extend([(9, 1), (12, 1)])
-    scene.circuit.read(scene.circuit.journal)
+    """Read two successes."""
+    scene.circuit.journal.extend([1, 1])
+    scene.circuit.read(scene.circuit.journal, 12)
 
 
 STEPS: dict[str, tuple[Callable[[], Scene], Callable[[Scene], object]]] = {

@@ -145,10 +145,9 @@ class CircuitMachine(RuleBasedStateMachine):
         call = self.calls.pop(number % len(self.calls))
         if end.how == "cancelled":
             self.give_back(call)
-        elif end.how == "success" and call.journal is not None:
-            call.journal.append((self.now, 1))
-            late = self.now >= call.journal.until
-            if late or self.circuit.passing is not call.journal or len(call.journal) >= FULL:
+        elif end.how == "success" and call.journal is not None and self.now < call.journal.until:
+            call.journal.append(self.now)  # in the place of a duration, for the model
+            if self.circuit.passing is not call.journal or len(call.journal) >= FULL:
                 self.read(call.journal, end.draw)
         else:
             self.read(self.circuit.journal, end.draw)
@@ -190,9 +189,9 @@ class CircuitMachine(RuleBasedStateMachine):
     def read(self, journal: Journal, draw: float = 0.0) -> None:
         written = journal.copy()
         with self.step("read"):
-            assert self.circuit.read(journal, draw) == (
+            assert self.circuit.read(journal, self.now, draw) == (
                 written,
-                self.model.read(journal.generation, [now for now, _ in written], draw),
+                self.model.read(journal.generation, written, draw),
             )
         assert not journal
 

@@ -12,7 +12,7 @@ from tests.support.interrupt import watched
 INNER = {
     "failures": lambda scene: [scene.end(None, "OSError", 12) for _ in range(3)],
     "a trial": lambda scene: scene.circuit.ask(99) or scene.circuit.admit(scene.next, 99),
-    "a journal": lambda scene: scene.circuit.read(scene.circuit.journal),
+    "a journal": lambda scene: scene.circuit.read(scene.circuit.journal, 12),
     "a reset": lambda scene: scene.circuit.reset(12),
     "an override": lambda scene: scene.circuit.lay_over(Override.OPEN),
 }

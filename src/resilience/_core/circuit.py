@@ -17,14 +17,15 @@ Generations: every transition raises `generation` by one, and every admission ca
 was made in. A result of an earlier generation changes nothing (sony/gobreaker's rule).
 
 The journal: while the circuit is closed and not overridden, everyone passes. Then `passing` is the
-journal of this generation: whoever read it may call without asking, and reports a quick success by
-appending it, without the lock. Whoever next takes the lock reads the journal first (`read`).
+journal of this generation: whoever read it may call without asking, and until the time it says
+reports a quick success by appending its duration, without the lock. Whoever next takes the lock
+reads the journal first (`read`).
 
-A success can move something after all, where the window holds errors or slow calls: if it brings
-the window to its volume, or if earlier successes leave it. So a journal says `until` when what is
-written to it may wait to be read. The writer looks once more after writing: if it is past that
-time, or `passing` is no longer that journal, it takes the lock and reads it. A journal outlives its
-generation in the hands of its writers; what is written there then is stale.
+That time is the end of the window's bucket, for all that a journal holds is counted in one; or 0,
+if the next success may open the circuit by bringing a window with errors to its volume. From then
+on a success takes the lock and is recorded. The writer looks once more after writing: if the time
+is over, or `passing` is no longer that journal, it takes the lock and reads it. A journal outlives
+its generation in the hands of its writers; what is written there then is stale.
 
 Overrides lie over the live state, and never change it.
 
@@ -44,7 +45,7 @@ import attrs
 from .outcome import CLOSED, HALF_OPEN, OPEN, Override, State
 from .window import RollingWindow
 
-__all__ = ["NEVER", "TRANSITIONS", "Circuit", "Event", "Journal", "Refusal", "Rules", "Transition", "Trial"]
+__all__ = ["TRANSITIONS", "Circuit", "Event", "Journal", "Refusal", "Rules", "Transition", "Trial"]
 
 
 class Event(enum.StrEnum):
@@ -56,8 +57,6 @@ class Event(enum.StrEnum):
     RELAPSED = "a trial failed"
     RESET = "reset by an operator"
 
-
-NEVER: Final = 1 << 62
 
 TRANSITIONS: Final = {
     (State.CLOSED, Event.TRIPPED): State.OPEN,
@@ -118,16 +117,22 @@ class Trial:
         self.expires = 0
 
 
-class Journal(list[tuple[int, int]]):
-    """Quick successes of one closed generation, not yet counted: (when, duration)."""
+class Journal(list[int]):
+    """Durations of successes of one closed generation, in one bucket, that are not yet counted."""
 
     __slots__ = ("generation", "until")
 
     def __init__(self, generation: int) -> None:
         super().__init__()
         self.generation = generation
-        self.until = NEVER
-        """From then on a success is to be read at once; `NEVER`: none can move anything."""
+        self.until = 0
+        """From then on a success is not to be written here, but recorded."""
+
+
+# Replaced, and never changed.
+_NO_TRANSITIONS: Final[dict[tuple[State, State], int]] = {}
+_NO_TRIALS: Final[dict[str, int]] = {}
+_NO_TIME: Final[dict[State, int]] = {}
 
 
 class Circuit:
@@ -171,14 +176,15 @@ class Circuit:
         """When an open circuit lets a trial pass; 0 of one that is not open."""
         self.last: Transition | None = None
         self.last_error: str | None = None
-        self.transitions: dict[tuple[State, State], int] = {}
-        self.trials: dict[str, int] = {}
+        self.transitions = _NO_TRANSITIONS
+        self.trials = _NO_TRIALS
         self._trials: tuple[Trial, ...] = ()
         self._successes = 0
         self._failed_trials = 0
         self._entered = now
         self._latest = now
-        self._spent: dict[State, int] = {}
+        self._spent = _NO_TIME
+        self._publish()
 
     # -- admission
 
@@ -213,16 +219,17 @@ class Circuit:
 
     # -- results
 
-    def read(self, journal: Journal, draw: float = 0.0) -> tuple[list[tuple[int, int]], int]:
+    def read(self, journal: Journal, now: int, draw: float = 0.0) -> tuple[list[int], int]:
         """
         Take what a journal holds.
 
         Args:
             journal: Of this generation or an earlier one.
+            now: The time.
             draw: A random number in [0, 1) for the jitter.
 
         Returns:
-            All of its successes, and how many of them the window counts: as they come in order,
+            All of its durations, and how many of them the window counts: as they come in order,
             the first ones. The rest is stale.
         """
         count = len(journal)
@@ -231,16 +238,14 @@ class Circuit:
         del journal[:count]
         if journal.generation != self.generation:
             return written, 0
-        window = self.window
-        if written:
-            last, _ = max(written)
-            if last < window.edge <= journal.until:
-                window.calls += len(written)  # nearly always: of one bucket, and nothing can move
-                return written, len(written)
-        for count, (now, _) in enumerate(written):
+        if journal.until:
+            self.window.calls += count
+            return written, count
+        # Written by those who did not see yet that the next success may open the circuit.
+        for counted in range(count):
             if not self.record(journal.generation, None, now, error=None, draw=draw):
-                return written, count
-        return written, len(written)
+                return written, counted
+        return written, count
 
     def record(
         self,
@@ -279,19 +284,12 @@ class Circuit:
         return True
 
     def _publish(self) -> None:
-        """Say who passes unasked, and how long their successes may wait to be read."""
-        self.journal.until = self._until()
+        """Say who passes unasked, and how long their successes may be written down."""
+        most = max(self.window.calls, self.rules.volume_threshold)
+        # Until the bucket ends nothing leaves the window, and what succeeds lowers the share.
+        self.journal.until = self.window.edge if self._excess(most) is None else 0
         # One statement without a call, so it is never out of date.
         self.passing = self.journal if self.state is CLOSED and self.override is None else None
-
-    def _until(self) -> int:
-        """Until when no success can open the circuit; 0 if the next one may."""
-        window = self.window
-        if not window.errors and not window.slow:
-            return NEVER
-        # Until the bucket ends nothing leaves the window, and what succeeds lowers the share.
-        most = max(window.calls, self.rules.volume_threshold)
-        return window.edge if self._excess(most) is None else 0
 
     def _too_many(self) -> str | None:
         """Say why the window opens the circuit, if it does."""
@@ -424,9 +422,9 @@ class Circuit:
         """Begin anew in a child process: state and window stay, claims and totals do not."""
         self._trials = ()
         self._successes = 0
-        self.trials = {}
-        self.transitions = {}
-        self._spent = {}
+        self.trials = _NO_TRIALS
+        self.transitions = _NO_TRANSITIONS
+        self._spent = _NO_TIME
         self._entered = self._latest = now
         self.generation += 1
         self.oldest = self.generation

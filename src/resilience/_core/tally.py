@@ -52,8 +52,8 @@ class Tally:
     """Counts per outcome, slow and stale results, fallbacks, and the durations of calls."""
 
     __slots__ = (
-        "bounds",
         "_counts",
+        "bounds",
         "fallbacks",
         "latency",
         "shadowed",
@@ -85,12 +85,12 @@ class Tally:
             self.bounds = bounds
             self.latency = {}
 
-    def count_successes(self, written: list[tuple[int, int]]) -> None:
-        """Count calls that succeeded, as (when, duration); a duration below 0 is not kept."""
-        self._counts[SUCCESS.place] += len(written)
-        durations = [duration for _, duration in written if duration >= 0]
-        if durations:
-            self._histogram(SUCCESS).add_all(durations)
+    def count_successes(self, durations: list[int]) -> None:
+        """Count calls that succeeded; a duration below 0 is not kept."""
+        self._counts[SUCCESS.place] += len(durations)
+        known = [duration for duration in durations if duration >= 0]
+        if known:
+            self._histogram(SUCCESS).add_all(known)
 
     def count(self, outcome: Outcome, duration: int | None = None) -> None:
         """Count one call; `duration` if it was executed and is to be in the histogram."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from resilience._core.slots import Token
     from resilience._guard import Guard
 
-__all__ = ["Blocks"]
+__all__ = ["aenter_block", "enter_block", "leave_block"]
 
 
 class _Block:
@@ -34,68 +34,66 @@ class _Block:
 
 
 _entered: ContextVar[tuple[_Block, ...]] = ContextVar("resilience_blocks", default=())
+_open: dict[int, _Block] = {}
 
 
-class Blocks:
-    """The blocks that are open on one shell."""
+def enter_block(guard: Guard) -> None:
+    """Be admitted."""
+    _push(guard, guard.enter(guard.loose))
 
-    __slots__ = ("_open",)
 
-    def __init__(self) -> None:
-        self._open: dict[int, _Block] = {}
+async def aenter_block(guard: Guard) -> None:
+    """Be admitted, in a task."""
+    _push(guard, await guard.aenter(guard.plan))
 
-    def enter(self, guard: Guard) -> None:
-        """Be admitted."""
-        self._push(guard, guard.enter(guard.loose))
 
-    async def aenter(self, guard: Guard) -> None:
-        """Be admitted, in a task."""
-        self._push(guard, await guard.aenter(guard.plan))
+def _push(guard: Guard, token: Token) -> None:
+    if token.scope is not None:
+        guard.enforce(token)
+    block = _Block(guard, token)
+    _open[id(block)] = block
+    # What was left elsewhere is still in the tuple of the context it was entered in.
+    _entered.set((*(each for each in _entered.get() if not each.left), block))
 
-    def _push(self, guard: Guard, token: Token) -> None:
-        if token.scope is not None:
-            guard.enforce(token)
-        block = _Block(guard, token)
-        self._open[id(block)] = block
-        # What was left elsewhere is still in the tuple of the context it was entered in.
-        _entered.set((*(each for each in _entered.get() if not each.left), block))
 
-    def leave(self, error: BaseException | None) -> None:
-        """Settle the block that ends here."""
-        block, known = self._find()
-        if block is None:
-            return
-        if not known:
-            block.guard.finish_as(block.token, CANCELLED)
-            name = block.guard.entry.name
-            _log.warn(
-                f"block {name!r}",
-                "a block of %r was left where it was not entered, and could not be told from "
-                "others: it was given back without a verdict (use `with ….acquire()`)",
-                name,
-            )
-        elif error is None:
-            block.guard.finish(block.token)
-        else:
-            failure = block.guard.fail(block.token, error)
-            if failure.error is not error:
-                raise failure.error from error
+def leave_block(guard: Guard, error: BaseException | None) -> None:
+    """Settle the block of a guard that ends here."""
+    block, known = _find(guard)
+    if block is None:
+        return
+    if not known:
+        guard.finish_as(block.token, CANCELLED)
+        name = guard.entry.name
+        _log.warn(
+            f"block {name!r}",
+            "a block of %r was left where it was not entered, and could not be told from "
+            "others: it was given back without a verdict (use `with ….acquire()`)",
+            name,
+        )
+    elif error is None:
+        guard.finish(block.token)
+    else:
+        failure = guard.fail(block.token, error)
+        if failure.error is not error:
+            raise failure.error from error
 
-    def _find(self) -> tuple[_Block | None, bool]:
-        """Claim the block that ends here; false: it is only one of those it could be."""
-        here = _entered.get()
-        for block in reversed(here):
-            if self._claim(block):
-                _entered.set(tuple(each for each in here if each is not block))
-                return block, True
-        alone = len(self._open) == 1
-        for block in tuple(self._open.values()):
-            if self._claim(block):
-                return block, alone
-        return None, False
 
-    def _claim(self, block: _Block) -> bool:
-        if self._open.pop(id(block), None) is None:  # of another shell, or left already
-            return False
-        block.left = True
-        return True
+def _find(guard: Guard) -> tuple[_Block | None, bool]:
+    """Claim the block that ends here; false: it is only one of those it could be."""
+    here = _entered.get()
+    for block in reversed(here):
+        if _claim(block, guard):
+            _entered.set(tuple(each for each in here if each is not block))
+            return block, True
+    others = [block for block in tuple(_open.values()) if block.guard is guard]
+    for block in others:
+        if _claim(block, guard):
+            return block, len(others) == 1
+    return None, False
+
+
+def _claim(block: _Block, guard: Guard) -> bool:
+    if block.guard is not guard or _open.pop(id(block), None) is None:  # left already
+        return False
+    block.left = True
+    return True

@@ -136,7 +136,7 @@ class CircuitBreaker(CircuitShell):
                 guard.fail(guard.stand_in(journal), error)
                 raise
             if type(result) not in PLAIN and is_awaitable(result):
-                return awaited(journal, result)
+                return _await(guard, journal, result)
             now = clock()
             if now < journal.until:
                 journal.append(-1)
@@ -145,15 +145,6 @@ class CircuitBreaker(CircuitShell):
                     entry.read(journal, now)
             else:
                 entry.succeed(journal, -1, now)
-            return result
-
-        async def awaited(journal: Journal, awaitable: Any) -> Any:
-            try:
-                result = await awaitable
-            except BaseException as error:
-                guard.fail(guard.stand_in(journal), error)
-                raise
-            guard.finish(guard.stand_in(journal), result)
             return result
 
         return call
@@ -193,3 +184,14 @@ class CircuitBreaker(CircuitShell):
             return result
 
         return call
+
+
+async def _await(guard: Guard, journal: Journal, awaitable: Any) -> Any:
+    """Await what a function returned that was called on the closed path."""
+    try:
+        result = await awaitable
+    except BaseException as error:
+        guard.fail(guard.stand_in(journal), error)
+        raise
+    guard.finish(guard.stand_in(journal), result)
+    return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, final, overload
 
+from resilience._blocks import aenter_block, enter_block
 from resilience._calls import coroutine_in, function_in, function_on_thread
 from resilience._circuit_shell import CircuitShell
 from resilience._entry import Entry
@@ -215,12 +216,12 @@ class Command(CircuitShell):
 
     def __enter__(self) -> Command:
         self._declare()
-        self._blocks.enter(self._guard)
+        enter_block(self._guard)
         return self
 
     async def __aenter__(self) -> Command:
         self._declare()
-        await self._blocks.aenter(self._guard)
+        await aenter_block(self._guard)
         return self
 
     def acquire(self) -> Permit:

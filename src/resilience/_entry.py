@@ -79,7 +79,7 @@ class Entry:
         self.listeners = Listeners() if listeners is None else listeners
         self.lock = RLock()
         self._declared = Declared(configured or {})
-        self._followers: list[weakref.ref[Any]] = []
+        self._followers: tuple[weakref.ref[Any], ...] = ()
         now = clock()
         self.circuit = Circuit(self.settings.rules(), now)
         self.tally = Tally(self.settings.bounds())
@@ -136,8 +136,8 @@ class Entry:
     def follow(self, follower: Any) -> None:
         """Call `follower.settings_changed()` after each change, as long as it lives."""
         with self.lock:
-            living = [ref for ref in self._followers if ref() is not None]
-            self._followers = [*living, weakref.ref(follower)]
+            living = tuple(ref for ref in self._followers if ref() is not None)
+            self._followers = (*living, weakref.ref(follower))
 
     def _apply(self, settings: Settings, now: int, draw: float) -> None:
         self._read(self.circuit.journal, now, draw)
@@ -248,7 +248,7 @@ class Entry:
     def shadow(self, outcome: Outcome) -> None:
         """Count a refusal that was not carried out."""
         with self.lock:
-            self.tally.shadowed[outcome] = self.tally.shadowed.get(outcome, 0) + 1
+            self.tally.count_shadowed(outcome)
 
     @property
     def shadowed(self) -> bool:

@@ -118,17 +118,13 @@ class Fallbacks:
         entry, listeners = self._entry, self._entry.listeners
         if not listeners.all:
             with entry.lock:
-                _add(entry.tally.fallbacks, outcome)
+                entry.tally.count_fallback(outcome)
             return
         called = FallbackCalled(name=entry.name, outcome=outcome, at=seconds(entry.clock()))
         with entry.lock:
-            _add(entry.tally.fallbacks, outcome)
+            entry.tally.count_fallback(outcome)
             listeners.put(called)
         listeners.deliver()
-
-
-def _add(counts: dict[str, int], outcome: str) -> None:
-    counts[outcome] = counts.get(outcome, 0) + 1
 
 
 def handlers_of(fallback: object) -> tuple[Callable[..., Any], ...]:

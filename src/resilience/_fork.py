@@ -28,6 +28,7 @@ class Survivor(Protocol):
 
 
 _survivors: set[weakref.ref[Survivor]] = set()
+_forget = _survivors.discard
 _lock = RLock()  # a signal handler may make a guard while one is being made
 _held: list[Survivor] = []
 
@@ -35,7 +36,7 @@ _held: list[Survivor] = []
 def remember(survivor: Survivor) -> None:
     """Look after an object in every fork to come, as long as it lives."""
     with _lock:
-        _survivors.add(weakref.ref(survivor, _survivors.discard))
+        _survivors.add(weakref.ref(survivor, _forget))
 
 
 def _before() -> None:

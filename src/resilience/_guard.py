@@ -112,7 +112,8 @@ class Guard(Admission):
         """Be admitted on the closed path, if there is one and the call may take it."""
 
     def quick_leave(self, token: Token) -> bool:
-        """Settle a call that was an ordinary success; false sends it to `finish`."""
+        """Settle an ordinary success on the closed path; false sends it to `finish`."""
+        del token
         return False
 
     def enter(self, plan: Plan) -> Token:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from resilience._blocks import Blocks
+from resilience._blocks import aenter_block, enter_block, leave_block
 from resilience._guarded_streams import async_generator_in, generator_in
 
 if TYPE_CHECKING:
@@ -21,11 +21,10 @@ __all__ = ["Shell"]
 class Shell:
     """A guard as users hold it: `@shell`, `with shell:`, `shell.acquire()`."""
 
-    __slots__ = ("__weakref__", "_blocks", "_guard")
+    __slots__ = ("__weakref__", "_guard")
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._blocks = Blocks()
 
     @property
     def name(self) -> str | None:
@@ -42,7 +41,7 @@ class Shell:
     # -- blocks
 
     def __enter__(self) -> Self:
-        self._blocks.enter(self._guard)
+        enter_block(self._guard)
         return self
 
     def __exit__(
@@ -51,10 +50,10 @@ class Shell:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._blocks.leave(error)
+        leave_block(self._guard, error)
 
     async def __aenter__(self) -> Self:
-        await self._blocks.aenter(self._guard)
+        await aenter_block(self._guard)
         return self
 
     async def __aexit__(
@@ -63,7 +62,7 @@ class Shell:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._blocks.leave(error)
+        leave_block(self._guard, error)
 
     # -- permits
 

@@ -83,11 +83,13 @@ class Verdicts:
 
 def verdicts_of(handle: Any, ignore: Any, is_failure: Any) -> Verdicts:
     """
-    Read the classification arguments of a shell; those of one kind share what judges.
+    Read the classification arguments of a shell.
 
     Raises:
         ConfigurationError: They are not of the kinds allowed, all faults together.
     """
+    if handle is Exception and ignore == () and is_failure is None:
+        return _USUAL
     faults: list[str] = []
     found: list[Any] = []
     for name, kinds in (("handle", handle), ("ignore", ignore)):
@@ -154,3 +156,6 @@ def describe(error: BaseException) -> str:
         text = ""
     name = type(error).__qualname__
     return (f"{name}: {text}" if text else name)[:200]
+
+
+_USUAL: Final = Verdicts(_among((Exception,)), None, None)

@@ -102,7 +102,8 @@ def test_a_cleared_tally_keeps_its_bounds_alone() -> None:
     tally = Tally(BOUNDS)
     tally.count(Outcome.FAILURE, 15)
     tally.slow = tally.stale = 3
-    tally.fallbacks["success"] = tally.shadowed["expired"] = 1
+    tally.count_fallback("success")
+    tally.count_shadowed(Outcome.EXPIRED)
     tally.clear()
     assert tally.bounds == BOUNDS
     assert set(tally.counts.values()) == {0}

@@ -11,12 +11,16 @@ from resilience._core.window import RollingWindow
 def check_window(window: RollingWindow) -> None:
     """The running sums are the sums over the ring, and every part of them is possible."""
     current = window._index % window.size
-    before = tuple(map(sum, zip(*window._ring, strict=True)))
+    ring = [
+        (calls, *window._bad.get(slot, (0, 0))) for slot, calls in enumerate(window._ring)
+    ]
+    assert all(0 <= slot < window.size and any(bad) for slot, bad in window._bad.items())
+    before = tuple(map(sum, zip(*ring, strict=True)))
     sums = window.calls, window.errors, window.slow
     assert before == window._before
-    assert window._ring[current] == (0, 0, 0), "the current bucket is what the sums have gained"
+    assert ring[current] == (0, 0, 0), "the current bucket is what the sums have gained"
     own = tuple(total - part for total, part in zip(sums, before, strict=True))
-    for calls, errors, slow in (*window._ring, own, sums):
+    for calls, errors, slow in (*ring, own, sums):
         assert 0 <= errors <= calls
         assert 0 <= slow <= calls
     assert window.edge == (window._index + 1) * window.width

@@ -176,14 +176,14 @@ class Circuit:
         """When an open circuit lets a trial pass; 0 of one that is not open."""
         self.last: Transition | None = None
         self.last_error: str | None = None
-        self.transitions = _NO_TRANSITIONS
-        self.trials = _NO_TRIALS
+        self.transitions: dict[tuple[State, State], int] = _NO_TRANSITIONS
+        self.trials: dict[str, int] = _NO_TRIALS
         self._trials: tuple[Trial, ...] = ()
         self._successes = 0
         self._failed_trials = 0
         self._entered = now
         self._latest = now
-        self._spent = _NO_TIME
+        self._spent: dict[State, int] = _NO_TIME
         self._publish()
 
     # -- admission

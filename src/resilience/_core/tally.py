@@ -48,6 +48,11 @@ class Histogram:
         self.total += sum(durations)
 
 
+# Replaced, and never changed.
+_NO_LATENCY: Final[dict[Outcome, Histogram]] = {}
+_NO_COUNTS: Final[dict[str, int]] = {}
+
+
 class Tally:
     """Counts per outcome, slow and stale results, fallbacks, and the durations of calls."""
 
@@ -68,9 +73,9 @@ class Tally:
     def clear(self) -> None:
         """Begin anew, as a forked child does."""
         self._counts = [0] * len(Outcome)
-        self.latency: dict[Outcome, Histogram] = {}
-        self.fallbacks: dict[str, int] = {}
-        self.shadowed: dict[str, int] = {}
+        self.latency = _NO_LATENCY
+        self.fallbacks = _NO_COUNTS
+        self.shadowed = _NO_COUNTS
         self.slow = 0
         self.stale = 0
 
@@ -83,7 +88,7 @@ class Tally:
         """Go by other bounds: durations counted so far do not fit them and are dropped."""
         if bounds != self.bounds:
             self.bounds = bounds
-            self.latency = {}
+            self.latency = _NO_LATENCY
 
     def count_successes(self, durations: list[int]) -> None:
         """Count calls that succeeded; a duration below 0 is not kept."""
@@ -98,8 +103,17 @@ class Tally:
         if duration is not None:
             self._histogram(outcome).add(duration)
 
+    def count_fallback(self, end: str) -> None:
+        """Count how a fallback ended."""
+        self.fallbacks = {**self.fallbacks, end: self.fallbacks.get(end, 0) + 1}
+
+    def count_shadowed(self, outcome: Outcome) -> None:
+        """Count a refusal that was not carried out."""
+        self.shadowed = {**self.shadowed, outcome: self.shadowed.get(outcome, 0) + 1}
+
     def _histogram(self, outcome: Outcome) -> Histogram:
-        try:
-            return self.latency[outcome]
-        except KeyError:
-            return self.latency.setdefault(outcome, Histogram(self.bounds))
+        histogram = self.latency.get(outcome)
+        if histogram is None:
+            histogram = Histogram(self.bounds)
+            self.latency = {**self.latency, outcome: histogram}
+        return histogram

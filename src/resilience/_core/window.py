@@ -22,17 +22,19 @@ from typing import Final
 __all__ = ["RollingWindow"]
 
 _Sums = tuple[int, int, int]
-_EMPTY: Final[_Sums] = (0, 0, 0)
+_NONE: Final[_Sums] = (0, 0, 0)
+_Bad = dict[int, tuple[int, int]]
+_NO_BAD: Final[_Bad] = {}
 
 
 class RollingWindow:
     """A ring of buckets with running sums."""
 
-    __slots__ = ("_before", "_index", "_ring", "calls", "edge", "errors", "slow", "width")
+    __slots__ = ("_bad", "_before", "_index", "_ring", "calls", "edge", "errors", "slow", "width")
 
     def __init__(self, width: int, size: int, now: int) -> None:
         self.width = width
-        self._enter(now // width, [_EMPTY] * size, _EMPTY)
+        self._enter(now // width, [0] * size, _NO_BAD, _NONE)
 
     @property
     def size(self) -> int:
@@ -41,7 +43,7 @@ class RollingWindow:
 
     def clear(self, now: int) -> None:
         """Forget every call."""
-        self._enter(now // self.width, [_EMPTY] * len(self._ring), _EMPTY)
+        self._enter(now // self.width, [0] * len(self._ring), _NO_BAD, _NONE)
 
     def add(self, now: int, *, error: bool, slow: bool) -> None:
         """Count one call."""
@@ -63,24 +65,29 @@ class RollingWindow:
         if passed >= size:
             self.clear(now)
             return
-        ring = self._ring.copy()
-        sums = self.calls, self.errors, self.slow
-        ring[self._index % size] = _minus(sums, self._before)
+        # The ring holds calls; few buckets have errors or slow calls, which stand in `bad`.
+        ring, bad, before = self._ring.copy(), self._bad, self._before
+        calls, errors, slow = self.calls, self.errors, self.slow
+        last = self._index % size
+        ring[last] = calls - before[0]
+        if (errors, slow) != before[1:]:
+            bad = {**bad, last: (errors - before[1], slow - before[2])}
         for entered in range(self._index + 1, index + 1):
             left = entered % size
-            sums = _minus(sums, ring[left])
-            ring[left] = _EMPTY
-        self._enter(index, ring, sums)
+            calls -= ring[left]
+            ring[left] = 0
+            if left in bad:
+                errors -= bad[left][0]
+                slow -= bad[left][1]
+                bad = {slot: counts for slot, counts in bad.items() if slot != left}
+        self._enter(index, ring, bad, (calls, errors, slow))
 
-    def _enter(self, index: int, ring: list[_Sums], sums: _Sums) -> None:
+    def _enter(self, index: int, ring: list[int], bad: _Bad, sums: _Sums) -> None:
         # `_before` is the sums without the current bucket: that bucket's own counts are the
         # difference, so recording a call touches the sums alone. All of it changes in one
         # statement: an interrupt leaves the old window or the new one.
         edge = (index + 1) * self.width
-        (self._ring, self._before, self._index, self.edge, self.calls, self.errors, self.slow) = (
-            ring, sums, index, edge, *sums
-        )  # fmt: skip
-
-
-def _minus(sums: _Sums, part: _Sums) -> _Sums:
-    return sums[0] - part[0], sums[1] - part[1], sums[2] - part[2]
+        (
+            self._ring, self._bad, self._before, self._index, self.edge,
+            self.calls, self.errors, self.slow,
+        ) = (ring, bad, sums, index, edge, *sums)  # fmt: skip

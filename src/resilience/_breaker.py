@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, final, overload
 
+from resilience._admission import FULL
 from resilience._awaitable import PLAIN, is_awaitable
 from resilience._calls import coroutine_in, function_in
 from resilience._circuit_shell import CircuitShell
@@ -17,7 +18,6 @@ from resilience._deadline import current
 from resilience._default import declared
 from resilience._guard import Guard
 from resilience._plan import Plan, make_plan
-from resilience._quick import FULL
 from resilience._typing import Guarded, Method
 from resilience._verdict import Failures, verdicts_of
 from resilience._wrap import wrap

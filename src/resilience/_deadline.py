@@ -90,11 +90,11 @@ class Deadline:
         "_ends",
         "_reset",
         "_stage",
-        "_started",
         "_watch",
         "name",
         "outer",
         "source",
+        "started",
         "strand",
     )
 
@@ -110,7 +110,8 @@ class Deadline:
         if started is None:
             started = clock()
         self._clock = clock
-        self._started = started
+        self.started = started
+        """When it began, on its clock."""
         self._ends = None if length is None else started + length
         self.outer = outer
         """The next scope that encloses this one."""
@@ -221,8 +222,8 @@ class Deadline:
     def error(self) -> DeadlineExceededError:
         """Return the error that says this scope ran out."""
         now = self._clock()
-        limit = None if self._ends is None else seconds(self._ends - self._started)
-        elapsed = seconds(max(now - self._started, 0))
+        limit = None if self._ends is None else seconds(self._ends - self.started)
+        elapsed = seconds(max(now - self.started, 0))
         return DeadlineExceededError(self.name, timeout=limit, elapsed=elapsed, deadline=self)
 
     def enter(self) -> None:
@@ -250,7 +251,7 @@ class Deadline:
             return
         left = bound._ends - bound._clock()
         if bound is self:
-            self._alarm = set_alarm(task, left, bound._ends - bound._started)
+            self._alarm = set_alarm(task, left, bound._ends - bound.started)
         elif bound._alarm is None or bound._alarm.task is not task:
             self._alarm = alarm = set_alarm(task, left)
             self._watch = _Watch(bound, alarm.messenger())
@@ -362,8 +363,8 @@ def read_length(value: Duration) -> int | None:
     Raises:
         ConfigurationError: It is no time of at most a year, nor infinity.
     """
-    if type(value) is float and 0 < value <= YEAR:  # nearly always
-        return nanoseconds(value)
+    if (type(value) is float or type(value) is int) and 0 < value <= YEAR:  # nearly always
+        return round(value * NANOS) or 1
     length = number(value)
     if length is not None and length == math.inf:
         return None

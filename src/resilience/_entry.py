@@ -58,6 +58,7 @@ class Entry:
         "listeners",
         "lock",
         "name",
+        "notes",
         "pool",
         "random",
         "tally",
@@ -87,6 +88,8 @@ class Entry:
         self.pool = self._own
         """The slots that the commands of this name use: its own, or a bulkhead's they share."""
         self.fallback_slots: Slots | None = None
+        self.notes: list[Outcome | str] = []
+        """Refusals, and how fallbacks ended: written down without the lock, and to be counted."""
         self.threaded = False
         """Whether its slots bound threads, and so must be counted."""
         self.abandoned: weakref.WeakSet[Any] = _NOBODY
@@ -144,8 +147,13 @@ class Entry:
         self.circuit.configure(settings.rules(), now)
         self.tally.rebound(settings.bounds())
         self._own.resize(settings.max_concurrency, settings.max_waiting)
-        if self.fallback_slots is not None:
-            self.fallback_slots.resize(settings.fallback_max_concurrency, 0)
+        limit = settings.fallback_max_concurrency
+        if limit is None:
+            self.fallback_slots = None
+        elif self.fallback_slots is None:
+            self.fallback_slots = Slots(limit, 0, [])
+        else:
+            self.fallback_slots.resize(limit, 0)
         for ref in self._followers:
             follower = ref()
             if follower is not None:
@@ -234,6 +242,23 @@ class Entry:
         self.tally.count(outcome)
         if self.listeners.all:
             self.listeners.put(CallRejected(name=self.name, outcome=outcome, at=seconds(now)))
+
+    def note(self, what: Outcome | str) -> None:
+        """Count a refusal or how a fallback ended, after all that was written down before."""
+        self.notes.append(what)
+        with self.lock:
+            self._count_notes()
+
+    def _count_notes(self) -> None:
+        notes, tally = self.notes, self.tally
+        count = len(notes)
+        taken = notes[:count]
+        del notes[:count]
+        for what in taken:
+            if isinstance(what, Outcome):
+                tally.count(what)
+            else:
+                tally.count_fallback(what)
 
     def give_up(self) -> None:
         """Count a call that was cancelled before it was admitted."""
@@ -437,6 +462,7 @@ class Entry:
         now, draw = self.clock(), self._draw()
         with self.lock:
             self._read(self.circuit.journal, now, draw)
+            self._count_notes()
             taken = _snapshot.take(self, now)
         self.listeners.deliver()
         return taken
@@ -477,5 +503,6 @@ class Entry:
         if self.fallback_slots is not None:
             self.fallback_slots.forked()
         self.abandoned = _NOBODY
+        self.notes.clear()
         self.tally.clear()
         self.circuit.forked(now)

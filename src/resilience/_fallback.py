@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from resilience._admission import FULL
 from resilience._awaitable import PLAIN, not_awaited
 from resilience._core.slots import Slots, Token
 from resilience._listeners import FallbackCalled
@@ -36,7 +37,8 @@ class Fallbacks:
 
     def call(self, error: BaseException, args: Iterable[Any], kwargs: dict[str, Any]) -> Any:
         """Return the first handler's answer, or raise."""
-        token = self._enter(error)
+        slots = self._entry.fallback_slots
+        token = None if slots is None else self._enter(slots, error)
         failed: BaseException = error
         try:
             for handler in self.handlers:
@@ -51,12 +53,14 @@ class Fallbacks:
                     return result
             self._give_up(error, failed)
         finally:
-            self._leave(token)
+            if slots is not None and token is not None:
+                self._leave(slots, token)
             del error, failed  # their tracebacks lead to this frame
 
     async def acall(self, error: BaseException, args: Iterable[Any], kwargs: dict[str, Any]) -> Any:
         """Return the first handler's answer, awaited if need be, or raise."""
-        token = self._enter(error)
+        slots = self._entry.fallback_slots
+        token = None if slots is None else self._enter(slots, error)
         failed: BaseException = error
         try:
             for handler in self.handlers:
@@ -71,22 +75,15 @@ class Fallbacks:
                     return result
             self._give_up(error, failed)
         finally:
-            self._leave(token)
+            if slots is not None and token is not None:
+                self._leave(slots, token)
             del error, failed  # their tracebacks lead to this frame
 
-    def _enter(self, error: BaseException) -> Token | None:
-        entry = self._entry
-        slots = entry.fallback_slots
-        token = None if slots is None else slots.grab()
+    def _enter(self, slots: Slots, error: BaseException) -> Token:
+        token = slots.grab()
         if token is not None:
             return token
-        limit = entry.settings.fallback_max_concurrency
-        if limit is None:
-            return None
-        with entry.lock:
-            if entry.fallback_slots is None:
-                entry.fallback_slots = Slots(limit, 0, [])
-            slots = entry.fallback_slots
+        with self._entry.lock:
             token = slots.take()
             while token is None and slots.lost:
                 slots.reclaim(slots.lost.pop())
@@ -99,9 +96,8 @@ class Fallbacks:
                 del error
         return token
 
-    def _leave(self, token: Token | None) -> None:
-        slots = self._entry.fallback_slots
-        if token is not None and slots is not None and slots.put(token):
+    def _leave(self, slots: Slots, token: Token) -> None:
+        if slots.put(token):
             with self._entry.lock:
                 slots.assign()
 
@@ -116,15 +112,15 @@ class Fallbacks:
 
     def _count(self, outcome: str) -> None:
         entry, listeners = self._entry, self._entry.listeners
-        if not listeners.all:
-            with entry.lock:
-                entry.tally.count_fallback(outcome)
+        if not listeners.all and len(entry.notes) < FULL:
+            entry.notes.append(outcome)
             return
-        called = FallbackCalled(name=entry.name, outcome=outcome, at=seconds(entry.clock()))
-        with entry.lock:
-            entry.tally.count_fallback(outcome)
-            listeners.put(called)
-        listeners.deliver()
+        entry.note(outcome)
+        if listeners.all:
+            called = FallbackCalled(name=entry.name, outcome=outcome, at=seconds(entry.clock()))
+            with entry.lock:
+                listeners.put(called)
+            listeners.deliver()
 
 
 def handlers_of(fallback: object) -> tuple[Callable[..., Any], ...]:

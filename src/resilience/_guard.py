@@ -40,7 +40,7 @@ from resilience._verdict import (
     leaves,
 )
 from resilience._worker import ThreadStartError
-from resilience.errors import RejectedError
+from resilience.errors import DeadlineExceededError, RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -243,6 +243,9 @@ class Guard(Admission):
             return REJECTED
         plan: Plan = token.plan
         caller = current.get()
+        late = plan.timeout is not None and duration >= plan.timeout
+        if caller is None and not late and _is_plain(error):
+            return self.verdicts.of_error(error)  # no deadline has anything to do with it
         by_caller = CUT_OFF if duration >= plan.fair else EXPIRED
         foreign = [leaf for leaf in leaves(error) if not isinstance(leaf, Exception)]
         if foreign:
@@ -253,7 +256,7 @@ class Guard(Admission):
                 return TIMED_OUT
             if leaf.deadline is not None and leaf.deadline.encloses(caller):
                 return by_caller
-        if plan.timeout is not None and duration >= plan.timeout:
+        if late:
             return TIMED_OUT
         if caller is not None and (bound := binding(caller)) is not None and bound.left <= 0:
             return by_caller  # in sync code: the client was given what the caller had left
@@ -286,6 +289,13 @@ class Guard(Admission):
         """Lay back the slot of a call whose thread was left behind, and has ended."""
         token.abandoned = False
         self.put(token)
+
+
+def _is_plain(error: BaseException) -> bool:
+    """Whether an error is one of the function's own, nearly always."""
+    if not isinstance(error, Exception):
+        return False
+    return not isinstance(error, (DeadlineExceededError, BaseExceptionGroup))
 
 
 def _of_predicate(raised: BaseException) -> Verdict:

@@ -7,8 +7,9 @@ the guard's own steps.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from resilience._admission import FULL
 from resilience._deadline import current
 from resilience._guard import Guard
 
@@ -18,10 +19,7 @@ if TYPE_CHECKING:
     from resilience._plan import Plan
     from resilience._pool import Pool
 
-__all__ = ["FULL", "QuickGuard"]
-
-FULL: Final = 16
-"""Successes after which a journal is read by its writer."""
+__all__ = ["QuickGuard"]
 
 
 class QuickGuard(Guard):

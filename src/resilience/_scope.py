@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final, overload
 
 from resilience._awaitable import PLAIN, is_awaitable
@@ -62,7 +63,7 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         self._length = read_length(seconds)
         self._detached = detached
         self._clock = clock
-        self._open: dict[Deadline | None, None] = {}
+        self._open: set[Deadline] = set()
 
     def __enter__(self) -> Deadline:
         scope = Deadline(self._clock, self._length, current.get() and self._outer())
@@ -71,7 +72,7 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         except BaseException:
             scope.leave()
             raise
-        self._open[scope] = None
+        self._open.add(scope)
         return scope
 
     def __exit__(
@@ -81,9 +82,10 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         traceback: TracebackType | None,
     ) -> None:
         scope = current.get()
-        if self._open.pop(scope, self) is not None:  # not the innermost one that is entered here
+        if scope is None or scope not in self._open:  # not the innermost one that is entered here
             scope = self._find(scope)
         if scope is not None:
+            self._open.discard(scope)
             exceeded = scope.leave(error)
             if exceeded is not None:
                 try:
@@ -91,20 +93,19 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
                 finally:
                     del exceeded  # its traceback leads to this frame
 
+    def _find(self, scope: Deadline | None) -> Deadline | None:
+        """Return the scope that ends here: one object may be entered by many tasks at once."""
+        while scope is not None and scope not in self._open:  # another's, or left already
+            scope = scope.outer
+        if scope is None:  # left in another context than it was entered in
+            scope = max(self._open.copy(), key=attrgetter("started"), default=None)
+        return scope
+
     def _outer(self) -> Deadline | None:
         return None if self._detached else enclosing()
 
     def _scope(self) -> Deadline:
         return Deadline(self._clock, self._length, self._outer())
-
-    def _find(self, scope: Deadline | None) -> Deadline | None:
-        """Return the scope that ends here: one object may be entered by many tasks at once."""
-        while scope is not None and scope not in self._open:  # another's, or left already
-            scope = scope.outer
-        if scope is None and self._open:  # left in another context than it was entered in
-            scope = next(reversed(self._open))
-        self._open.pop(scope, None)
-        return scope
 
     # -- as a decorator
 

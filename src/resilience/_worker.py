@@ -61,7 +61,9 @@ class Job:
         "unstarted",
     )
 
-    def __init__(self, fn: Callable[..., Any], args: Any, kwargs: Any, strand: object = None) -> None:
+    def __init__(
+        self, fn: Callable[..., Any], args: Any, kwargs: Any, strand: object = None
+    ) -> None:
         self._fn, self._args, self._kwargs = fn, args, kwargs
         self._context = copy_context()
         self._strand = strand

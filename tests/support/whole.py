@@ -11,9 +11,7 @@ from resilience._core.window import RollingWindow
 def check_window(window: RollingWindow) -> None:
     """The running sums are the sums over the ring, and every part of them is possible."""
     current = window._index % window.size
-    ring = [
-        (calls, *window._bad.get(slot, (0, 0))) for slot, calls in enumerate(window._ring)
-    ]
+    ring = [(calls, *window._bad.get(slot, (0, 0))) for slot, calls in enumerate(window._ring)]
     assert all(0 <= slot < window.size and any(bad) for slot, bad in window._bad.items())
     before = tuple(map(sum, zip(*ring, strict=True)))
     sums = window.calls, window.errors, window.slow

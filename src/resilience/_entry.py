@@ -22,7 +22,7 @@ from resilience import _fork, _snapshot
 from resilience._core.circuit import Circuit, Refusal, Trial
 from resilience._core.outcome import CLOSED, HALF_OPEN, OPEN, Outcome, Override
 from resilience._core.slots import VOID, Slots, Token
-from resilience._core.tally import Tally
+from resilience._core.tally import FALLBACK_ENDS, Tally
 from resilience._deadline import scopes
 from resilience._declared import Declared
 from resilience._listeners import CallRejected, CallTimedOut, Listeners, StateChanged
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Entry"]
 
 _NOBODY: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+SHORT_CIRCUITED: Final = Outcome.SHORT_CIRCUITED
 FORCED_OPEN: Final = Refusal(OPEN, None)
 
 
@@ -88,7 +89,7 @@ class Entry:
         self.pool = self._own
         """The slots that the commands of this name use: its own, or a bulkhead's they share."""
         self.fallback_slots: Slots | None = None
-        self.notes: list[Outcome | str] = []
+        self.notes: list[str] = []
         """Refusals, and how fallbacks ended: written down without the lock, and to be counted."""
         self.threaded = False
         """Whether its slots bound threads, and so must be counted."""
@@ -243,7 +244,7 @@ class Entry:
         if self.listeners.all:
             self.listeners.put(CallRejected(name=self.name, outcome=outcome, at=seconds(now)))
 
-    def note(self, what: Outcome | str) -> None:
+    def note(self, what: str) -> None:
         """Count a refusal or how a fallback ended, after all that was written down before."""
         self.notes.append(what)
         with self.lock:
@@ -252,13 +253,13 @@ class Entry:
     def _count_notes(self) -> None:
         notes, tally = self.notes, self.tally
         count = len(notes)
+        if not count:
+            return
         taken = notes[:count]
         del notes[:count]
-        for what in taken:
-            if isinstance(what, Outcome):
-                tally.count(what)
-            else:
-                tally.count_fallback(what)
+        tally.count_more(SHORT_CIRCUITED, taken.count(SHORT_CIRCUITED))
+        for end in FALLBACK_ENDS:
+            tally.count_fallback(end, taken.count(end))
 
     def give_up(self) -> None:
         """Count a call that was cancelled before it was admitted."""

@@ -285,9 +285,10 @@ class Circuit:
 
     def _publish(self) -> None:
         """Say who passes unasked, and how long their successes may be written down."""
-        most = max(self.window.calls, self.rules.volume_threshold)
+        calls, volume = self.window.calls, self.rules.volume_threshold
         # Until the bucket ends nothing leaves the window, and what succeeds lowers the share.
-        self.journal.until = self.window.edge if self._excess(most) is None else 0
+        safe = self._excess(calls if calls > volume else volume) is None
+        self.journal.until = self.window.edge if safe else 0
         # One statement without a call, so it is never out of date.
         self.passing = self.journal if self.state is CLOSED and self.override is None else None
 
@@ -298,12 +299,14 @@ class Circuit:
 
     def _excess(self, calls: int) -> str | None:
         """Say what is too much among so many calls, if anything is."""
-        for count, (part, whole), what in (
-            (self.window.errors, self.rules.error_ratio, "failed"),
-            (self.window.slow, self.rules.slow_ratio, "were slow"),
-        ):
-            if count and count * whole >= part * calls:
-                return f"{count} of {calls} calls {what}, the limit is {part * 100 / whole:g} %"
+        window, rules = self.window, self.rules
+        part, whole = rules.error_ratio
+        if window.errors and window.errors * whole >= part * calls:
+            return f"{window.errors} of {calls} calls failed, the limit is {part * 100 / whole:g} %"
+        part, whole = rules.slow_ratio
+        if window.slow and window.slow * whole >= part * calls:
+            limit = f"the limit is {part * 100 / whole:g} %"
+            return f"{window.slow} of {calls} calls were slow, {limit}"
         return None
 
     def _judge(

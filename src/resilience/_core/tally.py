@@ -21,9 +21,10 @@ from .outcome import Outcome
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["Histogram", "Tally"]
+__all__ = ["FALLBACK_ENDS", "Histogram", "Tally"]
 
 SUCCESS: Final = Outcome.SUCCESS
+FALLBACK_ENDS: Final = ("success", "failure", "rejected")
 
 
 class Histogram:
@@ -103,9 +104,14 @@ class Tally:
         if duration is not None:
             self._histogram(outcome).add(duration)
 
-    def count_fallback(self, end: str) -> None:
-        """Count how a fallback ended."""
-        self.fallbacks = {**self.fallbacks, end: self.fallbacks.get(end, 0) + 1}
+    def count_more(self, outcome: Outcome, times: int) -> None:
+        """Count calls that were not executed."""
+        self._counts[outcome.place] += times
+
+    def count_fallback(self, end: str, times: int = 1) -> None:
+        """Count how fallbacks ended: one of `FALLBACK_ENDS`."""
+        if times:
+            self.fallbacks = {**self.fallbacks, end: self.fallbacks.get(end, 0) + times}
 
     def count_shadowed(self, outcome: Outcome) -> None:
         """Count a refusal that was not carried out."""

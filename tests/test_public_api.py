@@ -130,7 +130,7 @@ def test_the_public_names_are_these() -> None:
     assert resilience.__all__ == NAMES
     assert sorted(NAMES) == NAMES
     assert all(hasattr(resilience, name) for name in NAMES)
-    visible = {name for name in vars(resilience) if not name.startswith("_")}
+    visible = {name for name in dir(resilience) if not name.startswith("_")}
     modules = {name for name in visible if inspect.ismodule(getattr(resilience, name))}
     assert visible - modules == set(NAMES)
 

@@ -496,7 +496,7 @@ def test_rules_are_integers() -> None:
         rolling_window=1,
         buckets=3,
     ).rules()
-    assert attrs.asdict(rules) == {
+    assert rules._asdict() == {
         "volume_threshold": 7,
         "error_ratio": (1, 1000),
         "slow_ratio": (333, 1000),

@@ -14,7 +14,6 @@ from resilience._core.slots import Token
 from resilience._deadline import Deadline, being_cut_off, binding, current, scopes
 from resilience._tasks import in_event_loop, is_cancellation, strand
 from resilience._units import NANOS, seconds
-from resilience._waiting import await_slot, wait_for_slot
 from resilience.errors import BulkheadFullError, CircuitOpenError
 
 if TYPE_CHECKING:
@@ -86,6 +85,8 @@ class Admission:
         token = self._take()
         if token is None:
             if self._may_wait() and not in_event_loop():
+                from resilience._waiting import wait_for_slot  # noqa: PLC0415 - import quickly
+
                 try:
                     token = wait_for_slot(self._slots, self._until(asked, plan))
                 except BaseException as error:
@@ -102,6 +103,8 @@ class Admission:
         token = self._take()
         if token is None:
             if self._may_wait():
+                from resilience._waiting import await_slot  # noqa: PLC0415 - import quickly
+
                 try:
                     token = await await_slot(self._slots, self._until(asked, plan))
                 except BaseException as error:

@@ -9,13 +9,14 @@ from resilience._deadline import current
 from resilience._entry import Entry
 from resilience._fallback import Fallbacks, handlers_of, refuse_async
 from resilience._streams import async_stream, stream
-from resilience._typing import Guarded, Method
 from resilience._verdict import Failures, deadline_errors, leaves, verdicts_of
 from resilience._wrap import wrap
 from resilience.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from resilience._typing import Guarded, Method
 
 
 __all__ = ["fallback"]

@@ -18,7 +18,6 @@ from resilience._deadline import current
 from resilience._default import declared
 from resilience._guard import Guard
 from resilience._plan import Plan, make_plan
-from resilience._typing import Guarded, Method
 from resilience._verdict import Failures, verdicts_of
 from resilience._wrap import wrap
 from resilience.errors import ConfigurationError
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from resilience._core.circuit import Journal
     from resilience._registry import Registry
+    from resilience._typing import Guarded, Method
     from resilience.settings import Fields, Settings
 
 __all__ = ["CircuitBreaker"]

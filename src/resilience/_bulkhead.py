@@ -9,7 +9,6 @@ from resilience._default import declared
 from resilience._guard import Guard
 from resilience._plan import Plan, make_plan
 from resilience._shell import Shell
-from resilience._typing import Guarded, Method
 from resilience._verdict import verdicts_of
 from resilience._wrap import wrap
 from resilience.settings import read
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from resilience._entry import Entry
     from resilience._registry import Registry
     from resilience._snapshot import Snapshot
+    from resilience._typing import Guarded, Method
     from resilience._units import Duration
 
 __all__ = ["Bulkhead"]

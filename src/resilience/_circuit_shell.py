@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from resilience._core.outcome import Override, State
 from resilience._shell import Shell
-from resilience._snapshot import Snapshot, explain
 
 if TYPE_CHECKING:
     from resilience._entry import Entry
+    from resilience._snapshot import Snapshot
 
 __all__ = ["CircuitShell"]
 
@@ -41,6 +41,8 @@ class CircuitShell(Shell):
 
     def explain(self) -> str:
         """Say in one paragraph why calls are being admitted or refused right now."""
+        from resilience._snapshot import explain  # noqa: PLC0415 - importing should be quick
+
         return explain(self.snapshot())
 
     # -- what an operator does

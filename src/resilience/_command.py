@@ -6,17 +6,15 @@ import inspect
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, final, overload
 
 from resilience._blocks import aenter_block, enter_block
-from resilience._calls import coroutine_in, function_in, function_on_thread
+from resilience._calls import coroutine_in, function_in
 from resilience._circuit_shell import CircuitShell
 from resilience._entry import Entry
 from resilience._fallback import Fallbacks, handlers_of, is_async, refuse_async
 from resilience._names import check_name
 from resilience._plan import Plan, make_plan
 from resilience._quick import QuickGuard
-from resilience._typing import GuardedByCommand, Method
 from resilience._units import show
 from resilience._verdict import Failures, verdicts_of
-from resilience._worker import Workers
 from resilience._wrap import code_of, source_of, wrap
 from resilience.errors import ConfigurationError
 from resilience.settings import Settings, fields_of
@@ -28,6 +26,8 @@ if TYPE_CHECKING:
     from resilience._guard import Guard
     from resilience._permit import Permit
     from resilience._registry import Registry
+    from resilience._typing import GuardedByCommand, Method
+    from resilience._worker import Workers
     from resilience.settings import Fields
 
 __all__ = ["Command", "Isolation"]
@@ -179,8 +179,11 @@ class Command(CircuitShell):
                 "nothing else bounds the threads"
             )
         self._bounds.threaded = True
+        from resilience._thread_calls import function_on_thread  # noqa: PLC0415 - import quickly
+        from resilience._worker import Workers as Made  # noqa: PLC0415
+
         if self._workers is None:
-            self._workers = Workers(self.name)
+            self._workers = Made(self.name)
         return function_on_thread(self._guard, fn, fallbacks, self._workers)
 
     def _limit(self) -> int | None:

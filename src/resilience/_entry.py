@@ -18,14 +18,14 @@ import weakref
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-from resilience import _fork, _snapshot
+from resilience import _fork
 from resilience._core.circuit import Circuit, Refusal, Trial
 from resilience._core.outcome import CLOSED, HALF_OPEN, OPEN, Outcome, Override
 from resilience._core.slots import VOID, Slots, Token
 from resilience._core.tally import FALLBACK_ENDS, Tally
 from resilience._deadline import scopes
 from resilience._declared import Declared
-from resilience._listeners import CallRejected, CallTimedOut, Listeners, StateChanged
+from resilience._listeners import Listeners
 from resilience._pool import Pool
 from resilience._units import seconds
 from resilience.errors import ConfigurationError
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from resilience._core.circuit import Journal
+    from resilience._snapshot import Snapshot
     from resilience._verdict import Verdict
     from resilience.settings import Settings
 
@@ -242,6 +243,8 @@ class Entry:
     def _reject(self, outcome: Outcome, now: int) -> None:
         self.tally.count(outcome)
         if self.listeners.all:
+            from resilience._events import CallRejected  # noqa: PLC0415 - few have listeners
+
             self.listeners.put(CallRejected(name=self.name, outcome=outcome, at=seconds(now)))
 
     def note(self, what: str) -> None:
@@ -438,6 +441,9 @@ class Entry:
     def _changed(self) -> None:
         last = self.circuit.last
         if self.listeners.all and last is not None:
+            from resilience import _snapshot  # noqa: PLC0415 - few have listeners
+            from resilience._events import StateChanged  # noqa: PLC0415
+
             changed = StateChanged(
                 name=self.name,
                 old=last.old,
@@ -451,14 +457,18 @@ class Entry:
     def tell_timeout(self, duration: int, now: int) -> None:
         """Tell the listeners of a call that took too long."""
         if self.listeners.all:
+            from resilience._events import CallTimedOut  # noqa: PLC0415 - few have listeners
+
             late = CallTimedOut(name=self.name, elapsed=seconds(duration), at=seconds(now))
             self.listeners.put(late)
             self.listeners.deliver()
 
     # -- from outside
 
-    def snapshot(self) -> _snapshot.Snapshot:
+    def snapshot(self) -> Snapshot:
         """Take a snapshot."""
+        from resilience import _snapshot  # noqa: PLC0415 - importing should be quick
+
         self.reclaim()
         now, draw = self.clock(), self._draw()
         with self.lock:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from resilience._admission import FULL
 from resilience._awaitable import PLAIN, not_awaited
 from resilience._core.slots import Slots, Token
-from resilience._listeners import FallbackCalled
 from resilience._units import seconds, several, show
 from resilience.errors import ConfigurationError
 
@@ -117,6 +116,8 @@ class Fallbacks:
             return
         entry.note(outcome)
         if listeners.all:
+            from resilience._events import FallbackCalled  # noqa: PLC0415 - few have listeners
+
             called = FallbackCalled(name=entry.name, outcome=outcome, at=seconds(entry.clock()))
             with entry.lock:
                 listeners.put(called)

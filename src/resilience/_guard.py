@@ -33,13 +33,13 @@ from resilience._verdict import (
     REJECTED,
     SUCCESS,
     TIMED_OUT,
+    ThreadStartError,
     Verdict,
     Verdicts,
     deadline_errors,
     describe,
     leaves,
 )
-from resilience._worker import ThreadStartError
 from resilience.errors import DeadlineExceededError, RejectedError
 
 if TYPE_CHECKING:

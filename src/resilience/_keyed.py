@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import string
 import weakref
 from collections import OrderedDict
-from hashlib import blake2s
 from typing import TYPE_CHECKING, Any, Final, final
 
 from resilience._names import LONGEST, check_name
@@ -57,6 +55,8 @@ class Keyed:
         if not is_integer(max_size) or max_size < 1:
             raise ConfigurationError(f"max_size must be an integer from 1 on, not {show(max_size)}")
         check_name(template)
+        import string  # noqa: PLC0415 - few programs have keyed names
+
         try:
             parts = tuple(string.Formatter().parse(template))
         except ValueError:
@@ -129,6 +129,8 @@ class Keyed:
         ):
             return text
         escaped = text[: self._longest].encode("unicode_escape", "backslashreplace").decode("ascii")
+        from hashlib import blake2s  # noqa: PLC0415 - few keys are as long or as strange
+
         check = blake2s(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST // 2).hexdigest()
         return f"{escaped[: self._longest - DIGEST - 1]}{MARK}{check}"
 

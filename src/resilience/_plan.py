@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
 from resilience._units import nanoseconds
 
 if TYPE_CHECKING:
@@ -17,30 +15,56 @@ __all__ = ["Plan", "make_plan", "untimed"]
 NEVER: Final = 1 << 62
 
 
-@attrs.frozen(kw_only=True)
 class Plan:
-    """Settings of a guard in nanoseconds, as a call needs them."""
+    """Settings of a guard in nanoseconds, as a call needs them. Never changed, and shared."""
 
-    timeout: int | None
-    """How long the call may take, where that is enforced or at least judged."""
-    quick: int
-    """A call shorter than this is neither late nor slow; 0: look at each result."""
-    slow: int
-    """From here on a call is slow."""
-    fair: int
-    """Cut off by its caller's deadline after this long, a call counts as a timeout."""
-    max_wait: int | None
-    """The longest wait for a slot."""
-    lease: int
-    """How long a trial may take at least."""
-    histogram: bool
-    """Whether durations are counted."""
-    bare: bool
-    """Whether the duration of a call does not matter, nor what it returned."""
-    nested: bool
-    """Whether a call inside this one could wait for the slot that this one holds."""
-    scoped: bool
-    """Whether each call needs a scope: it has a deadline, or inner calls must know of its slot."""
+    __slots__ = (
+        "bare",
+        "fair",
+        "histogram",
+        "lease",
+        "max_wait",
+        "nested",
+        "quick",
+        "scoped",
+        "slow",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        *,
+        timeout: int | None,
+        quick: int,
+        slow: int,
+        fair: int,
+        max_wait: int | None,
+        lease: int,
+        histogram: bool,
+        bare: bool,
+        nested: bool,
+        scoped: bool,
+    ) -> None:
+        self.timeout = timeout
+        """How long the call may take, where that is enforced or at least judged."""
+        self.quick = quick
+        """A call shorter than this is neither late nor slow; 0: look at each result."""
+        self.slow = slow
+        """From here on a call is slow."""
+        self.fair = fair
+        """Cut off by its caller's deadline after this long, a call counts as a timeout."""
+        self.max_wait = max_wait
+        """The longest wait for a slot."""
+        self.lease = lease
+        """How long a trial may take at least."""
+        self.histogram = histogram
+        """Whether durations are counted."""
+        self.bare = bare
+        """Whether the duration of a call does not matter, nor what it returned."""
+        self.nested = nested
+        """Whether a call inside this one could wait for the slot that this one holds."""
+        self.scoped = scoped
+        """Whether each call needs a scope: for a deadline, or for inner calls to know its slot."""
 
 
 @lru_cache(maxsize=1024)
@@ -91,5 +115,6 @@ def make_plan(
 @lru_cache(maxsize=1024)
 def untimed(plan: Plan) -> Plan:
     """Return a plan without the deadline."""
-    quick = 0 if plan.quick == 0 else plan.slow
-    return attrs.evolve(plan, timeout=None, quick=quick)
+    parts = {name: getattr(plan, name) for name in Plan.__slots__}
+    parts |= {"timeout": None, "quick": 0 if plan.quick == 0 else plan.slow}
+    return Plan(**parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 import weakref
 from threading import RLock
@@ -12,7 +11,6 @@ from resilience import _fork
 from resilience._command import Command, Isolation
 from resilience._entry import Entry
 from resilience._fallback import is_async
-from resilience._keyed import Keyed
 from resilience._listeners import Listeners
 from resilience._names import check_name
 from resilience._units import is_integer, show
@@ -23,11 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from resilience._bulkhead import Bulkhead
-    from resilience._listeners import Event
+    from resilience._events import Event
+    from resilience._keyed import Keyed
     from resilience._snapshot import Snapshot
     from resilience._verdict import Failures
 
 __all__ = ["Registry"]
+
+
+def _draw() -> float:
+    from random import random  # noqa: PLC0415 - only jitter needs it
+
+    return random()  # noqa: S311 - it spreads load, and keeps no secret
 
 
 @final
@@ -68,7 +73,7 @@ class Registry:
         self,
         *,
         clock: Callable[[], int] = time.monotonic_ns,
-        random: Callable[[], float] = random.random,
+        random: Callable[[], float] = _draw,
         max_size: int | None = None,
     ) -> None:
         faults: list[str] = []
@@ -137,7 +142,9 @@ class Registry:
             >>> hosts(host="a.example").name
             'http:a.example'
         """
-        return Keyed(self, template, max_size, options)
+        from resilience._keyed import Keyed as Made  # noqa: PLC0415 - import quickly
+
+        return Made(self, template, max_size, options)
 
     # -- settings
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final, overload
 from resilience._awaitable import PLAIN, is_awaitable
 from resilience._deadline import Deadline, current, enclosing, read_length
 from resilience._streams import async_stream, stream
-from resilience._typing import Guarded, Method
 from resilience._wrap import wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from resilience._typing import Guarded, Method
     from resilience._units import Duration
 
 __all__ = ["deadline"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from resilience._blocks import aenter_block, enter_block, leave_block
-from resilience._guarded_streams import async_generator_in, generator_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,10 +83,14 @@ class Shell:
 
     def guard_generator(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Guard a generator function."""
+        from resilience._guarded_streams import generator_in  # noqa: PLC0415 - import quickly
+
         return generator_in(self._guard, fn, self._fallbacks)
 
     def guard_async_generator(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Guard an async generator function."""
+        from resilience._guarded_streams import async_generator_in  # noqa: PLC0415
+
         return async_generator_in(self._guard, fn, self._fallbacks)
 
     @property

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
-from decimal import Decimal
-from typing import Any, Final, cast
+import sys
+from typing import TYPE_CHECKING, Any, Final, SupportsFloat, TypeGuard, cast
 
 __all__ = [
     "FOR_EVER",
     "NANOS",
     "YEAR",
     "Duration",
+    "is_decimal",
     "is_integer",
     "nanoseconds",
     "number",
@@ -20,8 +20,11 @@ __all__ = [
     "show",
 ]
 
-Duration = float | timedelta
-"""A length of time as users give it: seconds, or a timedelta."""
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    Duration = float | timedelta
+    """A length of time as users give it: seconds, or a timedelta."""
 
 NANOS: Final = 1_000_000_000
 FOR_EVER: Final = -1.0
@@ -46,15 +49,27 @@ def seconds(length: int) -> float:
 
 def number(value: object) -> float | None:
     """The finite or infinite number that a value is, or `None`: a bool, a NaN or a text is none."""
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+    if _is("datetime", "timedelta", value):
+        length: timedelta = cast("Any", value)
+        return length.total_seconds()
+    if isinstance(value, bool) or not (isinstance(value, (int, float)) or is_decimal(value)):
         return None
     try:
         plain = float(value)
     except (OverflowError, ValueError):  # a huge integer, a signalling NaN
         return None
     return None if math.isnan(plain) else plain
+
+
+def is_decimal(value: object) -> TypeGuard[SupportsFloat]:
+    """Whether a value is a `Decimal`."""
+    return _is("decimal", "Decimal", value)
+
+
+def _is(module: str, kind: str, value: object) -> bool:
+    # If it is one, its module was imported by somebody.
+    found = sys.modules.get(module)
+    return found is not None and isinstance(value, getattr(found, kind))
 
 
 def is_integer(value: object) -> bool:

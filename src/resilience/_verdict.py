@@ -12,8 +12,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-import attrs
-
 from resilience._core.outcome import Outcome
 from resilience._units import several, show
 from resilience.errors import ConfigurationError, DeadlineExceededError, RejectedError
@@ -21,10 +19,22 @@ from resilience.errors import ConfigurationError, DeadlineExceededError, Rejecte
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Failures", "Verdict", "Verdicts", "describe", "leaves", "verdicts_of"]
+__all__ = [
+    "Failures",
+    "ThreadStartError",
+    "Verdict",
+    "Verdicts",
+    "describe",
+    "leaves",
+    "verdicts_of",
+]
 
 Failures = type[BaseException] | tuple[type[BaseException], ...] | Callable[[Any], bool]
 """Which exceptions: a class, a tuple of classes, or a predicate."""
+
+
+class ThreadStartError(RuntimeError):
+    """The system gives no more threads: the function was not called, and nothing is said of it."""
 
 
 class Verdict(NamedTuple):
@@ -48,8 +58,7 @@ TIMED_OUT: Final = Verdict(Outcome.TIMEOUT, fallback=True, in_window=True, error
 LATE: Final = CUT_OFF
 
 
-@attrs.frozen
-class Verdicts:
+class Verdicts(NamedTuple):
     """How one guard judges exceptions and results."""
 
     handle: Callable[[BaseException], bool]

@@ -11,9 +11,6 @@ from __future__ import annotations
 from _thread import allocate_lock
 from typing import TYPE_CHECKING, Any, Final
 
-import anyio
-import anyio.lowlevel
-
 from resilience._core.slots import Waiter
 from resilience._units import seconds
 
@@ -74,9 +71,12 @@ async def await_slot(pool: Pool, left: Callable[[], int | None]) -> Token | None
 class _Bell:
     """What wakes a task from any thread."""
 
-    __slots__ = ("_event", "_native")
+    __slots__ = ("_anyio", "_event", "_native")
 
     def __init__(self) -> None:
+        import anyio.lowlevel  # noqa: PLC0415 - nobody needs it before somebody waits
+
+        self._anyio = anyio
         self._event = anyio.Event()
         # asyncio's loop, or trio's token.
         self._native: Any = anyio.lowlevel.current_token().native_token
@@ -96,9 +96,9 @@ class _Bell:
 
     async def wait(self, pause: float) -> None:
         """Wait until it rings, or for a while."""
-        self._event = anyio.Event()
+        self._event = self._anyio.Event()
         if not hasattr(self._native, "call_later"):
-            with anyio.move_on_after(pause):
+            with self._anyio.move_on_after(pause):
                 await self._event.wait()
             return
         # Without a scope of anyio's: that does not survive a task that is closed, not ended.

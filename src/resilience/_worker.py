@@ -22,18 +22,15 @@ from typing import TYPE_CHECKING, Any, Final
 from resilience import _fork
 from resilience._awaitable import PLAIN, not_awaited
 from resilience._tasks import work_for
+from resilience._verdict import ThreadStartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Job", "ThreadStartError", "Workers"]
+__all__ = ["Job", "Workers"]
 
 IDLE: Final = 10.0
 """Seconds a worker waits for its next job before it ends."""
-
-
-class ThreadStartError(RuntimeError):
-    """The system gives no more threads: the function was not called, and nothing is said of it."""
 
 
 class Job:

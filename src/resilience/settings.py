@@ -7,20 +7,24 @@ documentation's tables, the error messages and `resilience_setting` are all read
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from decimal import Decimal
-from difflib import get_close_matches
-from fractions import Fraction
 from functools import lru_cache
 from itertools import islice, pairwise
-from typing import Any, Final, TypedDict, Unpack
+from math import gcd
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, Unpack
 
 import attrs
 
 from resilience._core.circuit import Rules
-from resilience._units import YEAR, Duration, nanoseconds, number, show
+from resilience._units import YEAR, is_decimal, nanoseconds, number, show
 from resilience.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from resilience._units import Duration
 
 __all__ = ["Fields", "Settings"]
 
@@ -49,8 +53,7 @@ class Fields(TypedDict, total=False):
     latency_buckets: Iterable[Duration]
 
 
-@attrs.frozen
-class _Range:
+class _Range(NamedTuple):
     """What a field takes: `read` gives the plain value or raises ValueError."""
 
     words: str
@@ -87,8 +90,9 @@ def _percent(value: Any) -> float | Decimal:
     if share is None or not 0 < share <= 100:  # noqa: PLR2004 - a percentage
         raise ValueError
     # As written, and of a plain type: what a subclass prints is its own affair.
-    if isinstance(value, Decimal):
-        return Decimal(value)
+    if is_decimal(value):
+        exact: Decimal = sys.modules["decimal"].Decimal(value)
+        return exact
     return int(value) if isinstance(value, int) else float(value)
 
 
@@ -357,11 +361,18 @@ def fields_of(settings: Settings | None, fields: Mapping[str, Any]) -> dict[str,
 
 
 def _unknown(name: object, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - nearly always for nothing
+
     near = get_close_matches(str(name)[:60], list(known), n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
     return f"{show(name)} is no setting{hint}"
 
 
 def _ratio(percent: float | Decimal) -> tuple[int, int]:
+    if percent == (whole := int(percent)):
+        shared = gcd(whole, 100)
+        return whole // shared, 100 // shared
+    from fractions import Fraction  # noqa: PLC0415 - nearly always for nothing
+
     # By way of its text: 0.1 is the tenth that was written, not the float nearest to it.
     return (Fraction(str(percent)) / 100).as_integer_ratio()

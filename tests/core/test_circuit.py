@@ -4,13 +4,21 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from resilience import Override, Settings, State
-from resilience._core.circuit import TRANSITIONS, Circuit, Event, Refusal, Rules, Transition, Trial
+from resilience._core.circuit import (
+    AT_ONCE,
+    TRANSITIONS,
+    Circuit,
+    Event,
+    Refusal,
+    Rules,
+    Transition,
+    Trial,
+)
 from tests.support.model import CircuitModel
 from tests.support.whole import check_circuit
 
@@ -32,7 +40,7 @@ def rules(**changes: Any) -> Rules:
         bucket_width=10,
         buckets=3,
     )
-    return attrs.evolve(plain, **changes)
+    return plain._replace(**changes)
 
 
 def fail(circuit: Circuit, *, at: int = 0, times: int = 1, error: str = "OSError") -> None:
@@ -634,7 +642,7 @@ def test_a_success_in_a_journal_may_open_and_makes_the_rest_stale() -> None:
     circuit = Circuit(rules(volume_threshold=3), 0)
     journal = circuit.journal
     fail(circuit, times=2)
-    assert journal.until == 0
+    assert journal.until == AT_ONCE
     journal.extend([1, 1])
     assert circuit.read(journal, 4) == ([1, 1], 1)
     assert (circuit.state, circuit.retry_at) == (State.OPEN, 4 + SLEEP)
@@ -654,7 +662,7 @@ def test_a_success_is_written_down_only_while_it_can_move_nothing(bad: dict[str,
     circuit.record(1, None, 0, **bad)
     assert (circuit.passing, journal.until) == (journal, circuit.window.edge)
     circuit.record(1, None, 0, **bad)  # two of two: the second success after it brings the volume
-    assert (circuit.passing, journal.until) == (journal, 0)
+    assert (circuit.passing, journal.until) == (journal, AT_ONCE)
     circuit.configure(rules(volume_threshold=5, error_ratio=(1, 2), slow_ratio=(1, 2)), 0)
     assert (circuit.passing, journal.until) == (journal, circuit.window.edge)
     circuit.look(WINDOW)

@@ -21,11 +21,11 @@ journal of this generation: whoever read it may call without asking, and until t
 reports a quick success by appending its duration, without the lock. Whoever next takes the lock
 reads the journal first (`read`).
 
-That time is the end of the window's bucket, for all that a journal holds is counted in one; or 0,
-if the next success may open the circuit by bringing a window with errors to its volume. From then
-on a success takes the lock and is recorded. The writer looks once more after writing: if the time
-is over, or `passing` is no longer that journal, it takes the lock and reads it. A journal outlives
-its generation in the hands of its writers; what is written there then is stale.
+That time is the end of the window's bucket, for all that a journal holds is counted in one; or long
+ago, if the next success may open the circuit by bringing a window with errors to its volume. From
+then on a success takes the lock and is recorded. The writer looks once more after writing: if the
+time is over, or `passing` is no longer that journal, it takes the lock and reads it. A journal
+outlives its generation in the hands of its writers; what is written there then is stale.
 
 Overrides lie over the live state, and never change it.
 
@@ -38,14 +38,22 @@ Not thread-safe; the shell locks. `passing` alone may be read, and a journal app
 from __future__ import annotations
 
 import enum
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 from .outcome import CLOSED, HALF_OPEN, OPEN, Override, State
 from .window import RollingWindow
 
-__all__ = ["TRANSITIONS", "Circuit", "Event", "Journal", "Refusal", "Rules", "Transition", "Trial"]
+__all__ = [
+    "AT_ONCE",
+    "TRANSITIONS",
+    "Circuit",
+    "Event",
+    "Journal",
+    "Refusal",
+    "Rules",
+    "Transition",
+    "Trial",
+]
 
 
 class Event(enum.StrEnum):
@@ -58,6 +66,9 @@ class Event(enum.StrEnum):
     RESET = "reset by an operator"
 
 
+AT_ONCE: Final = -(1 << 100)
+"""Before any time there is."""
+
 TRANSITIONS: Final = {
     (State.CLOSED, Event.TRIPPED): State.OPEN,
     (State.OPEN, Event.ATTEMPTED): State.HALF_OPEN,
@@ -68,8 +79,7 @@ TRANSITIONS: Final = {
 }
 
 
-@attrs.frozen(kw_only=True)
-class Rules:
+class Rules(NamedTuple):
     """The settings a circuit goes by, in integers: nanoseconds, and ratios as (num, den)."""
 
     volume_threshold: int
@@ -84,8 +94,7 @@ class Rules:
     buckets: int
 
 
-@attrs.frozen
-class Transition:
+class Transition(NamedTuple):
     """One change of state."""
 
     old: State
@@ -95,8 +104,7 @@ class Transition:
     at: int
 
 
-@attrs.frozen
-class Refusal:
+class Refusal(NamedTuple):
     """The circuit lets nobody pass; `retry_after` is nanoseconds, `None` where nobody knows."""
 
     state: State
@@ -125,7 +133,7 @@ class Journal(list[int]):
     def __init__(self, generation: int) -> None:
         super().__init__()
         self.generation = generation
-        self.until = 0
+        self.until = AT_ONCE
         """From then on a success is not to be written here, but recorded."""
 
 
@@ -238,7 +246,7 @@ class Circuit:
         del journal[:count]
         if journal.generation != self.generation:
             return written, 0
-        if journal.until:
+        if journal.until != AT_ONCE:
             self.window.calls += count
             return written, count
         # Written by those who did not see yet that the next success may open the circuit.
@@ -287,8 +295,8 @@ class Circuit:
         """Say who passes unasked, and how long their successes may be written down."""
         calls, volume = self.window.calls, self.rules.volume_threshold
         # Until the bucket ends nothing leaves the window, and what succeeds lowers the share.
-        safe = self._excess(calls if calls > volume else volume) is None
-        self.journal.until = self.window.edge if safe else 0
+        safe = self._excess(max(volume, calls)) is None
+        self.journal.until = self.window.edge if safe else AT_ONCE
         # One statement without a call, so it is never out of date.
         self.passing = self.journal if self.state is CLOSED and self.override is None else None
 

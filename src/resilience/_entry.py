@@ -348,6 +348,8 @@ class Entry:
         self.listeners.deliver()
 
     def _read(self, journal: Journal, now: int, draw: float) -> None:
+        if not journal:
+            return
         circuit, tally = self.circuit, self.tally
         before = circuit.last
         written, counted = circuit.read(journal, now, draw)
@@ -398,8 +400,7 @@ class Entry:
                 elif generation:
                     self._let_go(generation, trial, verdict)
             # What was written since, by calls that have not seen what this result changed.
-            if self.circuit.journal:
-                self._read(self.circuit.journal, now, draw)
+            self._read(self.circuit.journal, now, draw)
         self.listeners.deliver()
 
     def _let_go(self, generation: int, trial: Trial | None, verdict: Verdict) -> None:

@@ -117,7 +117,7 @@ def test_a_client_waits_for_the_time_that_is_left(
     """
     with deadline(BUDGET), over_soon(), pytest.raises(error):
         call(server)
-    assert server.was_called()
+    assert server.was_called(within=10)  # by a thread that was left behind, maybe after its caller
 
 
 @pytest.mark.parametrize(

@@ -89,3 +89,17 @@ def test_what_says_which_errors_count_is_checked(clock: FakeClock, kind: Any) ->
         f"ignore must be an exception class, a tuple of them or a predicate, not {(KeyError, 3)!r}",
         "is_failure must be a predicate or None, not True",
     )
+
+
+@pytest.mark.promise("B7")
+def test_successes_of_many_buckets_are_all_counted(run: Runtime, registry: Registry) -> None:
+    """
+    Whoever counts them: the list that is full, the first call of the next bucket, or who looks.
+    """
+    breaker = CircuitBreaker("db", registry=registry, rolling_window=10, buckets=10)
+    guarded = breaker(run.body())
+    for number in range(100):
+        run.call(guarded)
+        if number % 20 == 19:  # 16 at once, 4 by the first call of the next bucket
+            run.advance(1)
+    assert breaker.snapshot().totals["success"] == breaker.snapshot().window.calls == 100

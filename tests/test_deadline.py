@@ -575,3 +575,27 @@ def test_threads_that_share_an_object_leave_their_own_scopes(clock: FakeClock) -
         return found
 
     assert all(all(each.outcome()) for each in [Caller(caller) for _ in range(4)])
+
+
+# -- where there is no task
+
+
+class Watch(trio.abc.Instrument):
+    """Is called by trio itself, outside of every task."""
+
+    def __init__(self) -> None:
+        self.left: list[float] = []
+
+    def before_io_wait(self, timeout: float) -> None:
+        with deadline(5) as budget:
+            self.left.append(budget.remaining)
+
+
+def test_a_deadline_where_trio_runs_no_task_is_cooperative() -> None:
+    """
+    Trio is there, but nothing of its can be cut off.
+    """
+    watch = Watch()
+    trio.run(trio.sleep, 0.01, instruments=[watch])
+    assert watch.left
+    assert all(0 < left <= 5 for left in watch.left)

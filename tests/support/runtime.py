@@ -11,53 +11,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import selectors
 from collections.abc import Callable
 from typing import Any
 
 import trio
-import trio.testing
+
+from resilience.testing import FakeClock
+from resilience.testing._virtual_asyncio import VirtualLoop
 
 NANOS = 1_000_000_000
-
-
-class FakeClock:
-    """A clock of integer nanoseconds that moves when it is told to."""
-
-    def __init__(self, now: int = 1_000 * NANOS) -> None:
-        self.now = now
-
-    def __call__(self) -> int:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += round(seconds * NANOS)
-
-
-class JumpingSelector(selectors.DefaultSelector):
-    """Where a loop would wait for its next timer, it moves the clock there instead."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__()
-        self.clock = clock
-
-    def select(self, timeout: float | None = None) -> Any:
-        ready = super().select(0 if timeout is not None else None)
-        if not ready and timeout is not None and timeout > 0:
-            # Rounded up: at the clock's time the timer must be due.
-            self.clock.now += int(timeout * NANOS) + 1
-        return ready
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An asyncio loop that lives by a FakeClock."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__(JumpingSelector(clock))
-        self._virtual = clock
-
-    def time(self) -> float:
-        return self._virtual.now / NANOS
 
 
 class Body:
@@ -181,27 +143,10 @@ class EagerRuntime(AsyncioRuntime):
         self._runner.get_loop().set_task_factory(asyncio.eager_task_factory)
 
 
-class TrioClock:
-    """trio's mock clock, read as integer nanoseconds."""
-
-    def __init__(self) -> None:
-        self.mock = trio.testing.MockClock(autojump_threshold=0)
-
-    def __call__(self) -> int:
-        return round(self.mock.current_time() * NANOS) + 1_000 * NANOS
-
-    def advance(self, seconds: float) -> None:
-        self.mock.jump(seconds)
-
-
 class TrioRuntime(AsyncRuntime):
     """trio, in virtual time."""
 
     name = "trio"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clock = TrioClock()
 
     async def sleep(self, seconds: float) -> None:
         await trio.sleep(seconds)
@@ -211,7 +156,7 @@ class TrioRuntime(AsyncRuntime):
             result = fn(*args, **kwargs)
             return await result if inspect.isawaitable(result) else result
 
-        return trio.run(main, clock=self.clock.mock)
+        return self.clock.run(main, backend="trio")
 
 
 RUNTIMES = {kind.name: kind for kind in (Runtime, AsyncioRuntime, TrioRuntime)}

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
+
+from resilience import ConfigurationError, command
+from resilience.testing import History, cancel, fail, recover, slow
+from resilience.testing.machine import CommandMachine
+from resilience.testing.strategies import histories
+
+QUICK = settings(
+    max_examples=20,
+    stateful_step_count=12,
+    database=None,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.generate],
+)
+
+Kind = type[CommandMachine]
+
+
+def play(kind: Kind, **attributes: Any) -> None:
+    """Play a machine with some attributes changed."""
+    run_state_machine_as_test(type(kind.__name__, (kind,), attributes), settings=QUICK)
+
+
+class Greetings(CommandMachine):
+    """A function with a fallback, in the colour of `backend`; `None`: sync."""
+
+    at_most = 10
+    recovers_within = 10
+    fallback: Any = staticmethod(lambda error: "?")
+
+    def build(self) -> Any:
+        greetings = self.dependency("greetings", lambda: "hello")
+        guard = command(
+            "greetings", volume_threshold=5, isolation="semaphore", fallback=self.fallback
+        )
+        return guard(greetings if self.backend is None else greetings.acall)
+
+    def answered(self, value: Any) -> None:
+        assert value in ("hello", "?")
+
+
+@pytest.mark.parametrize("backend", [None, "asyncio", "trio"])
+def test_what_is_right_passes(backend: Any) -> None:
+    """
+    A command with a fallback keeps every promise, in every colour.
+    """
+    play(Greetings, backend=backend, raised=lambda self, error: pytest.fail(repr(error)))
+
+
+@pytest.mark.parametrize("backend", [None, "asyncio", "trio"])
+def test_errors_of_the_library_and_of_dependencies_are_expected(backend: Any) -> None:
+    """
+    Without a fallback these are what a caller has to live with.
+    """
+    play(Greetings, backend=backend, fallback=None)
+
+
+def test_any_other_error_is_not_expected() -> None:
+    """
+    What nobody planned comes out as it is.
+    """
+
+    def broken(error: Exception) -> None:
+        raise LookupError("no template")
+
+    with pytest.raises(LookupError, match="no template"):
+        play(Greetings, fallback=staticmethod(broken))
+
+
+def test_a_wrong_answer_is_found() -> None:
+    """
+    `answered` has the say on what may be returned.
+    """
+    with pytest.raises(AssertionError):
+        play(Greetings, fallback=staticmethod(lambda error: None))
+
+
+class Hoarder(CommandMachine):
+    """Keeps its permits when a call fails."""
+
+    def build(self) -> Any:
+        greetings = self.dependency("greetings")
+        guard, kept = command("greetings"), []
+
+        async def call() -> None:
+            kept.append(await guard.aacquire())
+            await greetings.acall()
+            kept.pop().succeed()
+
+        return call
+
+
+def test_a_leak_is_found() -> None:
+    """
+    What is held while nothing runs is told by name.
+    """
+    with pytest.raises(AssertionError, match=r"still held: .* of 'greetings'"):
+        play(Hoarder)
+
+
+class Swallower(CommandMachine):
+    """Answers although its caller has left."""
+
+    histories = histories(["cancel"])
+
+    def build(self) -> Any:
+        greetings = self.dependency("greetings")
+        guard = command("greetings")
+        if self.backend is None:
+
+            @guard
+            def call() -> str:
+                with contextlib.suppress(BaseException):
+                    greetings()
+                return "anything"
+
+        else:
+
+            @guard
+            async def call() -> str:
+                with contextlib.suppress(BaseException):
+                    await greetings.acall()
+                return "anything"
+
+        return call
+
+
+@pytest.mark.parametrize("backend", [None, "asyncio", "trio"])
+def test_a_swallowed_cancellation_is_found(backend: Any) -> None:
+    """
+    A caller that left has no answer.
+    """
+    with pytest.raises(
+        AssertionError,
+        match="a cancellation was swallowed: the caller left, and was given 'anything' for "
+        "no arguments",
+    ):
+        play(Swallower, backend=backend)
+
+
+def test_too_many_calls_at_once_are_found() -> None:
+    """
+    The dependency itself counts them.
+    """
+    with pytest.raises(
+        AssertionError, match=r"the greetings had \d+ calls at once, and may have 3"
+    ):
+        play(Greetings, at_most=3)
+
+
+def test_a_recovery_that_takes_too_long_is_found() -> None:
+    """
+    The message says how the circuit stands that is not closed.
+    """
+    with pytest.raises(
+        AssertionError, match=r"0\.5 s after the dependencies recovered: 'greetings' "
+    ):
+        play(Greetings, recovers_within=0.5, histories=histories(["fail", "refuse"], min_steps=1))
+
+
+class Fixed(CommandMachine):
+    """Has a history of its own, arguments, and an error that it makes."""
+
+    arguments = st.tuples(st.sampled_from(("pen", "ink")))
+    seen: set[str]
+
+    def build(self) -> Any:
+        self.seen = set()
+        story = History(slow(1, takes=0.1), fail(1), cancel(1), recover())
+        told = self.dependency("told", self.seen.add, history=story, error=KeyError)
+        assert told.history is story
+        with pytest.raises(ConfigurationError, match="name must be another for each dependency"):
+            self.dependency("told")
+        return told.acall
+
+    def raised(self, error: Exception) -> None:
+        assert isinstance(error, KeyError)
+
+    def teardown(self) -> None:
+        super().teardown()
+        assert self.seen <= {"pen", "ink"}
+        assert self.dependencies["told"].history.recovers_at == 3
+
+
+def test_a_history_may_be_given() -> None:
+    """
+    Then none is drawn, and it begins again after a while.
+    """
+    play(Fixed)
+
+
+def test_a_subclass_has_to_say_what_is_tested() -> None:
+    """
+    The machine alone tests nothing.
+    """
+    with pytest.raises(NotImplementedError, match="Nothing must say how its function is built"):
+        play(type("Nothing", (CommandMachine,), {}))
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_exit_from_a_call_ends_the_test(backend: Any) -> None:
+    """
+    What is no error and no cancellation is nobody's to judge.
+    """
+
+    class Quit(BaseException):
+        pass
+
+    class Quitter(CommandMachine):
+        def build(self) -> Any:
+            async def call() -> None:
+                await anyio.lowlevel.checkpoint()
+                raise Quit
+
+            return call
+
+    with pytest.raises((Quit, BaseExceptionGroup)):
+        play(Quitter, backend=backend)

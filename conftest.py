@@ -9,6 +9,8 @@ from sybil.integration.pytest import SybilItem
 from sybil.parsers.markdown import PythonCodeBlockParser
 from sybil.parsers.rest import DocTestParser
 
+pytest_plugins = ["pytester"]
+
 pages = Sybil(parsers=[PythonCodeBlockParser()], patterns=["*.md"])
 docstrings = Sybil(
     parsers=[DocTestParser()],

@@ -16,7 +16,6 @@ from resilience.testing.machine import CommandMachine
 from resilience.testing.strategies import histories
 
 QUICK = settings(
-    max_examples=20,
     stateful_step_count=12,
     database=None,
     derandomize=True,
@@ -26,14 +25,29 @@ QUICK = settings(
 
 Kind = type[CommandMachine]
 
+in_every_colour = pytest.mark.parametrize(
+    "colour",
+    [{"sync": True}, {"backend": "asyncio"}, {"backend": "trio"}],
+    ids=["sync", "asyncio", "trio"],
+)
 
-def play(kind: Kind, **attributes: Any) -> None:
+
+def play(kind: Kind, *, examples: int = 20, **attributes: Any) -> None:
     """Play a machine with some attributes changed."""
-    run_state_machine_as_test(type(kind.__name__, (kind,), attributes), settings=QUICK)
+    run_state_machine_as_test(
+        type(kind.__name__, (kind,), attributes), settings=settings(QUICK, max_examples=examples)
+    )
+
+
+def search(kind: Kind, **attributes: Any) -> None:
+    """Play a machine until something is found."""
+    play(kind, examples=1000, **attributes)
 
 
 class Greetings(CommandMachine):
-    """A function with a fallback, in the colour of `backend`; `None`: sync."""
+    """A function with a fallback."""
+
+    sync = False
 
     at_most = 10
     recovers_within = 10
@@ -44,26 +58,26 @@ class Greetings(CommandMachine):
         guard = command(
             "greetings", volume_threshold=5, isolation="semaphore", fallback=self.fallback
         )
-        return guard(greetings if self.backend is None else greetings.acall)
+        return guard(greetings if self.sync else greetings.acall)
 
     def answered(self, value: Any) -> None:
         assert value in ("hello", "?")
 
 
-@pytest.mark.parametrize("backend", [None, "asyncio", "trio"])
-def test_what_is_right_passes(backend: Any) -> None:
+@in_every_colour
+def test_what_is_right_passes(colour: Any) -> None:
     """
     A command with a fallback keeps every promise, in every colour.
     """
-    play(Greetings, backend=backend, raised=lambda self, error: pytest.fail(repr(error)))
+    play(Greetings, **colour, raised=lambda self, error: pytest.fail(repr(error)))
 
 
-@pytest.mark.parametrize("backend", [None, "asyncio", "trio"])
-def test_errors_of_the_library_and_of_dependencies_are_expected(backend: Any) -> None:
+@in_every_colour
+def test_errors_of_the_library_and_of_dependencies_are_expected(colour: Any) -> None:
     """
     Without a fallback these are what a caller has to live with.
     """
-    play(Greetings, backend=backend, fallback=None)
+    play(Greetings, **colour, fallback=None)
 
 
 def test_any_other_error_is_not_expected() -> None:
@@ -75,7 +89,7 @@ def test_any_other_error_is_not_expected() -> None:
         raise LookupError("no template")
 
     with pytest.raises(LookupError, match="no template"):
-        play(Greetings, fallback=staticmethod(broken))
+        search(Greetings, fallback=staticmethod(broken))
 
 
 def test_a_wrong_answer_is_found() -> None:
@@ -83,7 +97,7 @@ def test_a_wrong_answer_is_found() -> None:
     `answered` has the say on what may be returned.
     """
     with pytest.raises(AssertionError):
-        play(Greetings, fallback=staticmethod(lambda error: None))
+        search(Greetings, fallback=staticmethod(lambda error: None))
 
 
 class Hoarder(CommandMachine):
@@ -106,18 +120,19 @@ def test_a_leak_is_found() -> None:
     What is held while nothing runs is told by name.
     """
     with pytest.raises(AssertionError, match=r"still held: .* of 'greetings'"):
-        play(Hoarder)
+        search(Hoarder)
 
 
 class Swallower(CommandMachine):
     """Answers although its caller has left."""
 
+    sync = False
     histories = histories(["cancel"])
 
     def build(self) -> Any:
         greetings = self.dependency("greetings")
         guard = command("greetings")
-        if self.backend is None:
+        if self.sync:
 
             @guard
             def call() -> str:
@@ -136,8 +151,8 @@ class Swallower(CommandMachine):
         return call
 
 
-@pytest.mark.parametrize("backend", [None, "asyncio", "trio"])
-def test_a_swallowed_cancellation_is_found(backend: Any) -> None:
+@in_every_colour
+def test_a_swallowed_cancellation_is_found(colour: Any) -> None:
     """
     A caller that left has no answer.
     """
@@ -146,7 +161,7 @@ def test_a_swallowed_cancellation_is_found(backend: Any) -> None:
         match="a cancellation was swallowed: the caller left, and was given 'anything' for "
         "no arguments",
     ):
-        play(Swallower, backend=backend)
+        search(Swallower, **colour)
 
 
 def test_too_many_calls_at_once_are_found() -> None:
@@ -156,7 +171,7 @@ def test_too_many_calls_at_once_are_found() -> None:
     with pytest.raises(
         AssertionError, match=r"the greetings had \d+ calls at once, and may have 3"
     ):
-        play(Greetings, at_most=3)
+        search(Greetings, at_most=3)
 
 
 def test_a_recovery_that_takes_too_long_is_found() -> None:
@@ -166,7 +181,7 @@ def test_a_recovery_that_takes_too_long_is_found() -> None:
     with pytest.raises(
         AssertionError, match=r"0\.5 s after the dependencies recovered: 'greetings' "
     ):
-        play(Greetings, recovers_within=0.5, histories=histories(["fail", "refuse"], min_steps=1))
+        search(Greetings, recovers_within=0.5, histories=histories(["fail", "refuse"], min_steps=1))
 
 
 class Fixed(CommandMachine):
@@ -205,7 +220,7 @@ def test_a_subclass_has_to_say_what_is_tested() -> None:
     The machine alone tests nothing.
     """
     with pytest.raises(NotImplementedError, match="Nothing must say how its function is built"):
-        play(type("Nothing", (CommandMachine,), {}))
+        search(type("Nothing", (CommandMachine,), {}))
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -226,4 +241,17 @@ def test_an_exit_from_a_call_ends_the_test(backend: Any) -> None:
             return call
 
     with pytest.raises((Quit, BaseExceptionGroup)):
-        play(Quitter, backend=backend)
+        search(Quitter, backend=backend)
+
+
+def test_promises_out_of_their_range_are_refused() -> None:
+    """
+    Each fault names its field, its range and the value, all together.
+    """
+    with pytest.raises(ConfigurationError) as caught:
+        search(Greetings, at_most=-1, recovers_within=0, backend="curio")
+    assert caught.value.faults == (
+        "at_most must be an integer from 0 on or None, not -1",
+        "recovers_within must be a time in (0, 31,536,000] seconds, not 0",
+        "backend must be 'asyncio' or 'trio', not 'curio'",
+    )

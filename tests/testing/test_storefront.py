@@ -60,7 +60,7 @@ def test_each_seeded_bug_is_found(bug: type[Shop], found: str) -> None:
     """
     The histories that leave the right shop standing find each of its broken versions.
     """
-    enough = settings(SOME, max_examples=400, phases=[Phase.generate])
+    enough = settings(SOME, max_examples=2000, phases=[Phase.generate])
     with pytest.raises(AssertionError, match=found):
         run_state_machine_as_test(pages_of(bug), settings=enough)
 
@@ -69,7 +69,7 @@ def test_a_bug_is_told_as_a_short_story() -> None:
     """
     What is left of a long history is the failure that matters, and one call.
     """
-    enough = settings(SOME, phases=[Phase.generate, Phase.shrink])
+    enough = settings(SOME, max_examples=500, phases=[Phase.generate, Phase.shrink])
     with pytest.raises(AssertionError) as caught:
         run_state_machine_as_test(pages_of(InvalidFallback), settings=enough)
     story = "\n".join(caught.value.__notes__)

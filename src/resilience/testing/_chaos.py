@@ -17,7 +17,7 @@ from resilience._typing import Guarded, Method
 from resilience._units import is_integer, show
 from resilience._wrap import wrap
 from resilience.errors import ConfigurationError
-from resilience.testing._read import read_share, read_time
+from resilience.testing._rates import Rates, read_rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,15 +74,6 @@ class ChaosSnapshot:
     errors: int
     delays: int
     hangs: int
-
-
-@attrs.frozen
-class _Rates:
-    """How much of each fault."""
-
-    error_rate: float
-    latency: float
-    hang: float
 
 
 @final
@@ -143,7 +134,7 @@ class chaos:  # noqa: N801 - read as a word of the decoration: `@chaos(error_rat
         sleep: Callable[[float], object] = time.sleep,
         name: str = "chaos",
     ) -> None:
-        self._rates = _read({"error_rate": error_rate, "latency": latency, "hang": hang})
+        self._rates = read_rates({"error_rate": error_rate, "latency": latency, "hang": hang})
         check_name(name)
         faults: list[str] = []
         if seed is not None and not is_integer(seed):
@@ -160,7 +151,7 @@ class chaos:  # noqa: N801 - read as a word of the decoration: `@chaos(error_rat
         self._random = random.Random(seed)  # noqa: S311 - no secret
         self._lock = Lock()
         self._done: Counter[str] = Counter()
-        self._on: _Rates | None = None
+        self._on: Rates | None = None
 
     # -- what an operator does
 
@@ -175,7 +166,7 @@ class chaos:  # noqa: N801 - read as a word of the decoration: `@chaos(error_rat
         Raises:
             ConfigurationError: One of them is out of its range; nothing was changed.
         """
-        self._rates = self._on = _read({**attrs.asdict(self._rates), **changes})
+        self._rates = self._on = read_rates({**attrs.asdict(self._rates), **changes})
 
     def disable(self) -> None:
         """Stop: calls pass as if it were not there, and those that hang fail within a second."""
@@ -301,29 +292,3 @@ class _Stream:
 
     async def afailed(self, error: BaseException) -> Any:
         raise error
-
-
-def _read(given: dict[str, Any]) -> _Rates:
-    """
-    Check rates.
-
-    Raises:
-        ConfigurationError: They are out of their ranges, all faults together.
-    """
-    readers = {"error_rate": read_share, "latency": read_time, "hang": read_share}
-    plain: dict[str, float] = {}
-    faults: list[str] = []
-    for field, value in given.items():
-        if field not in readers:
-            faults.append(f"{field!r} is no rate; there are {', '.join(readers)}")
-            continue
-        try:
-            plain[field] = readers[field](field, value)
-        except ConfigurationError as error:
-            faults.extend(error.faults)
-    if not faults and plain["error_rate"] + plain["hang"] > 1:
-        total = plain["error_rate"] + plain["hang"]
-        faults.append(f"error_rate and hang together must be at most 1, not {total:g}")
-    if faults:
-        raise ConfigurationError(*faults)
-    return _Rates(**plain)

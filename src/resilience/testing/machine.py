@@ -23,7 +23,7 @@ always be true, and let pytest run its `TestCase`:
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 # Before hypothesis itself: it says what to install where that is missing.
 from resilience.testing.strategies import histories  # isort: skip
@@ -33,7 +33,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from resilience._core.outcome import State
 from resilience._snapshot import explain
-from resilience._units import NANOS, show
+from resilience._units import NANOS, is_integer, show
 from resilience.errors import ConfigurationError, ResilienceError
 from resilience.testing._callers import play
 from resilience.testing._clock import Backend, FakeClock
@@ -41,6 +41,7 @@ from resilience.testing._dependency import DependencyError, FaultyDependency
 from resilience.testing._held import assert_nothing_held
 from resilience.testing._history import History
 from resilience.testing._isolated import isolated_registry
+from resilience.testing._read import read_time
 from resilience.testing._virtual_asyncio import new_runner
 
 if TYPE_CHECKING:
@@ -73,11 +74,15 @@ class CommandMachine(RuleBasedStateMachine):
         arguments: A strategy for the tuple of arguments of one call.
         histories: A strategy for the history of each dependency.
         at_most: How many calls a dependency may have at once, from 0 on; `None`: any number.
-        recovers_within: Seconds above 0; `None`: it need not recover.
+        recovers_within: Seconds above 0 in which calls with any of `arguments` close every
+            circuit; `None`: it need not recover.
         backend: The event loop of a coroutine function: `"asyncio"` or `"trio"`.
         clock: The clock of this run.
         registry: The registry of this run, in the place of `default_registry`.
         dependencies: The dependencies of this run by name.
+
+    Raises:
+        ConfigurationError: `at_most`, `recovers_within` or `backend` is out of its range.
     """
 
     __module__ = "resilience.testing.machine"
@@ -151,6 +156,7 @@ class CommandMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self._check_promises()
         self._stack = ExitStack()
         self.clock = FakeClock()
         self.registry = self._stack.enter_context(isolated_registry(self.clock))
@@ -225,6 +231,21 @@ class CommandMachine(RuleBasedStateMachine):
         self._plays = 0
         for each in self.dependencies.values():
             each.begin(each.history)
+
+    def _check_promises(self) -> None:
+        faults: list[str] = []
+        most: Any = self.at_most
+        if most is not None and not (is_integer(most) and most >= 0):
+            faults.append(f"at_most must be an integer from 0 on or None, not {show(most)}")
+        if self.recovers_within is not None:
+            try:
+                read_time("recovers_within", self.recovers_within, zero=False)
+            except ConfigurationError as error:
+                faults.extend(error.faults)
+        if self.backend not in get_args(Backend):
+            faults.append(f"backend must be 'asyncio' or 'trio', not {show(self.backend)}")
+        if faults:
+            raise ConfigurationError(*faults)
 
     def _recovers(self) -> bool:
         return all(each.history.recovers_at is not None for each in self.dependencies.values())

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FULL", "Admission"]
 
-SHORT_CIRCUITED: Final = Outcome.SHORT_CIRCUITED
+SHORT_CIRCUITED: Final = Outcome.SHORT_CIRCUITED.place
 _made: Final = CircuitOpenError.__new__  # as `__init__` would make it, in a third of the time
 FULL: Final = 16
 """What is written down without the lock is counted when there is so much of it."""
@@ -58,7 +58,9 @@ class Admission:
         entry = self.entry
         circuit = entry.circuit
         retry_at = circuit.retry_at
-        if not retry_at or circuit.override is not None or entry.listeners.all:
+        if not retry_at or not self.circuit:
+            return None
+        if circuit.override is not None or entry.listeners.all:
             return None
         left = retry_at - entry.clock()
         if left <= 0 or current.get() is not None:
@@ -68,7 +70,9 @@ class Admission:
             notes.append(SHORT_CIRCUITED)
         else:
             entry.note(SHORT_CIRCUITED)
-        return _made(CircuitOpenError, entry.name, left / NANOS, "open", circuit.last_error)
+        refusal = _made(CircuitOpenError, entry.name, left / NANOS, "open")
+        refusal.last_error = circuit.last_error
+        return refusal
 
     def let_in(self, plan: Plan) -> Token:
         """
@@ -240,5 +244,18 @@ class Admission:
         token.owner = None
         if token.home is None:
             token.lost = None
-        elif not token.abandoned:
-            self._slots.put(token)
+        else:
+            self.lay_back(token)
+
+    def lay_back(self, token: Token) -> None:
+        """Lay the slot back, if nobody else is still to do so."""
+        still_to_come = token.abandoned
+        if still_to_come is not None:
+            try:
+                # The caller and the thread that it left behind: the second of them lays it back.
+                still_to_come.pop()
+            except IndexError:
+                token.abandoned = None
+            else:
+                return
+        self._slots.put(token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resilience._awaitable import PLAIN, is_awaitable
+from resilience.errors import RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     Fn = Callable[..., Any]
 
-__all__ = ["coroutine_in", "function_in"]
+__all__ = ["coroutine_in", "function_in", "refuse"]
 
 
 def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
@@ -28,10 +29,7 @@ def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
         token = guard.quick_enter(plan)
         if token is None and (refusal := guard.refuse()) is not None:
             try:
-                if fallbacks is None:
-                    raise refusal
-                answer = fallbacks.acall if awaitable else fallbacks.call
-                return answer(refusal, args, kwargs)
+                return refuse(refusal, fallbacks, args, kwargs, awaitable=awaitable)
             finally:
                 del refusal  # its traceback leads to this frame
         try:
@@ -59,6 +57,41 @@ def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
     return call
 
 
+def refuse(
+    refusal: RejectedError,
+    fallbacks: Fallbacks | None,
+    args: Any,
+    kwargs: Any,
+    *,
+    awaitable: bool = False,
+) -> Any:
+    """Raise a refusal, or return what a fallback answers: it may raise it again, or log it."""
+    try:
+        raise refusal
+    except RejectedError as error:
+        if fallbacks is None:
+            raise
+        if awaitable:
+            return _arefuse(error, fallbacks, args, kwargs)
+        return fallbacks.call(error, args, kwargs)
+    finally:
+        del refusal  # its traceback leads to this frame
+
+
+async def _arefuse(
+    refusal: RejectedError, fallbacks: Fallbacks | None, args: Any, kwargs: Any
+) -> Any:
+    """Do the same, in a task."""
+    try:
+        raise refusal
+    except RejectedError as error:
+        if fallbacks is None:
+            raise
+        return await fallbacks.acall(error, args, kwargs)
+    finally:
+        del refusal  # its traceback leads to this frame
+
+
 def coroutine_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
     """Guard a coroutine function, under asyncio or trio."""
 
@@ -67,9 +100,7 @@ def coroutine_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
         token = guard.quick_enter(plan)
         if token is None and (refusal := guard.refuse()) is not None:
             try:
-                if fallbacks is None:
-                    raise refusal
-                return await fallbacks.acall(refusal, args, kwargs)
+                return await _arefuse(refusal, fallbacks, args, kwargs)
             finally:
                 del refusal  # its traceback leads to this frame
         try:

@@ -17,6 +17,7 @@ import contextlib
 import enum
 import math
 from contextvars import ContextVar
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
 from resilience._alarm import set_alarm
@@ -57,6 +58,7 @@ _RUNNING: Final = _Stage.RUNNING
 _LEFT: Final = _Stage.LEFT
 _OVER: Final = _Stage.OVER
 _NOBODY: Final[tuple[Deadline, ...]] = ()
+_carrying: Final = RLock()  # for those who carry a scope from one task to another
 
 
 class _Watch(NamedTuple):
@@ -254,17 +256,22 @@ class Deadline:
             self._alarm = set_alarm(task, left, bound._ends - bound.started)
         elif bound._alarm is None or bound._alarm.task is not task:
             self._alarm = alarm = set_alarm(task, left)
-            self._watch = _Watch(bound, alarm.messenger())
-            bound._carriers = (*bound._carriers, self)
+            self._carry(bound, alarm.messenger())
 
-    def enclose(self, outer: Deadline | None) -> None:
-        """Be inside of another scope from now on: what is entered step by step."""
-        self.outer = outer
-        self.strand = None if outer is None else outer.strand
+    def _carry(self, bound: Deadline, soon: Callable[[Callable[[], None]], object]) -> None:
+        """Be told when `bound` is left in time."""
+        self._watch = _Watch(bound, soon)
+        if bound is self:
+            return
+        with _carrying:
+            bound._carriers = (*bound._carriers, self)
+        if bound.left_in_time:  # just now
+            self.go_by_another()
 
     def _let_go(self) -> None:
         """Tell those who enforce this scope in other tasks that it was left in time."""
-        carriers, self._carriers = self._carriers, _NOBODY
+        with _carrying:
+            carriers, self._carriers = self._carriers, _NOBODY
         for carrier in carriers:
             if carrier._watch is not None:
                 with contextlib.suppress(RuntimeError):  # its loop was closed
@@ -274,8 +281,11 @@ class Deadline:
         """Enforce the scope that binds now, in place of one that was left."""
         alarm, watch, bound = self._alarm, self._watch, binding(self)
         if alarm is not None and watch is not None and self.running and not alarm.rang:
-            self._watch = watch._replace(bound=bound)
             alarm.reset(None if bound is None else bound.left)
+            if bound is None:
+                self._watch = watch._replace(bound=None)
+            else:
+                self._carry(bound, watch.soon)
 
     def leave(
         self, error: BaseException | None = None, now: int | None = None
@@ -314,7 +324,9 @@ class Deadline:
         watch, self._watch = self._watch, None
         if watch is None or watch.bound is None:
             return self
-        watch.bound._carriers = tuple(each for each in watch.bound._carriers if each is not self)
+        with _carrying:
+            others = (each for each in watch.bound._carriers if each is not self)
+            watch.bound._carriers = tuple(others)
         return watch.bound
 
 

@@ -22,7 +22,7 @@ from resilience import _fork
 from resilience._core.circuit import Circuit, Refusal, Trial
 from resilience._core.outcome import CLOSED, HALF_OPEN, OPEN, Outcome, Override
 from resilience._core.slots import VOID, Slots, Token
-from resilience._core.tally import FALLBACK_ENDS, Tally
+from resilience._core.tally import Tally
 from resilience._deadline import scopes
 from resilience._declared import Declared
 from resilience._listeners import Listeners
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Entry"]
 
 _NOBODY: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
-SHORT_CIRCUITED: Final = Outcome.SHORT_CIRCUITED
 FORCED_OPEN: Final = Refusal(OPEN, None)
 
 
@@ -90,8 +89,8 @@ class Entry:
         self.pool = self._own
         """The slots that the commands of this name use: its own, or a bulkhead's they share."""
         self.fallback_slots: Slots | None = None
-        self.notes: list[str] = []
-        """Refusals, and how fallbacks ended: written down without the lock, and to be counted."""
+        self.notes: list[int] = []
+        """Refusals, and how fallbacks ended, by their place in the tally: still to be counted."""
         self.threaded = False
         """Whether its slots bound threads, and so must be counted."""
         self.abandoned: weakref.WeakSet[Any] = _NOBODY
@@ -247,22 +246,11 @@ class Entry:
 
             self.listeners.put(CallRejected(name=self.name, outcome=outcome, at=seconds(now)))
 
-    def note(self, what: str) -> None:
+    def note(self, place: int) -> None:
         """Count a refusal or how a fallback ended, after all that was written down before."""
-        self.notes.append(what)
+        self.notes.append(place)
         with self.lock:
-            self._count_notes()
-
-    def _count_notes(self) -> None:
-        notes, tally = self.notes, self.tally
-        count = len(notes)
-        if not count:
-            return
-        taken = notes[:count]
-        del notes[:count]
-        tally.count_more(SHORT_CIRCUITED, taken.count(SHORT_CIRCUITED))
-        for end in FALLBACK_ENDS:
-            tally.count_fallback(end, taken.count(end))
+            self.tally.count_notes(self.notes)
 
     def give_up(self) -> None:
         """Count a call that was cancelled before it was admitted."""
@@ -445,6 +433,7 @@ class Entry:
             from resilience import _snapshot  # noqa: PLC0415 - few have listeners
             from resilience._events import StateChanged  # noqa: PLC0415
 
+            self.tally.count_notes(self.notes)
             changed = StateChanged(
                 name=self.name,
                 old=last.old,
@@ -474,7 +463,7 @@ class Entry:
         now, draw = self.clock(), self._draw()
         with self.lock:
             self._read(self.circuit.journal, now, draw)
-            self._count_notes()
+            self.tally.count_notes(self.notes)
             taken = _snapshot.take(self, now)
         self.listeners.deliver()
         return taken

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from resilience._admission import FULL
 from resilience._awaitable import PLAIN, not_awaited
 from resilience._core.slots import Slots, Token
+from resilience._core.tally import FALLBACKS
 from resilience._units import seconds, several, show
 from resilience.errors import ConfigurationError
 
@@ -112,9 +113,9 @@ class Fallbacks:
     def _count(self, outcome: str) -> None:
         entry, listeners = self._entry, self._entry.listeners
         if not listeners.all and len(entry.notes) < FULL:
-            entry.notes.append(outcome)
+            entry.notes.append(FALLBACKS[outcome])
             return
-        entry.note(outcome)
+        entry.note(FALLBACKS[outcome])
         if listeners.all:
             from resilience._events import FallbackCalled  # noqa: PLC0415 - few have listeners
 

@@ -21,13 +21,14 @@ from resilience._core.outcome import Outcome
 from resilience._core.slots import Token
 from resilience._deadline import Deadline, being_cut_off, binding, current, enclosing
 from resilience._permit import Permit
-from resilience._plan import Plan, untimed
+from resilience._plan import NEVER, Plan, untimed
 from resilience._tasks import is_cancellation, strand
 from resilience._verdict import (
     BAD_RESULT,
     CANCELLED,
     CUT_OFF,
     EXPIRED,
+    FAILED,
     IGNORED,
     LATE,
     REJECTED,
@@ -258,9 +259,12 @@ class Guard(Admission):
                 return by_caller
         if late:
             return TIMED_OUT
-        if caller is not None and (bound := binding(caller)) is not None and bound.left <= 0:
-            return by_caller  # in sync code: the client was given what the caller had left
-        return self.verdicts.of_error(error)
+        verdict = self.verdicts.of_error(error)
+        if verdict is FAILED and plan.fair != NEVER:
+            bound = binding(caller)
+            if bound is not None and bound.left <= 0:
+                return by_caller  # in sync code: the client was given what the caller had left
+        return verdict
 
     def _settle(
         self,
@@ -287,8 +291,7 @@ class Guard(Admission):
 
     def worker_ended(self, token: Token) -> None:
         """Lay back the slot of a call whose thread was left behind, and has ended."""
-        token.abandoned = False
-        self.put(token)
+        self.lay_back(token)
 
 
 def _is_plain(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ delivered by the round that is under way.
 from __future__ import annotations
 
 from collections import deque
+from importlib import import_module
 from threading import Lock, RLock
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,9 @@ class Listeners:
 
     def subscribe(self, listener: Callable[[Event], object]) -> Callable[[], None]:
         """Add a listener; returns what removes it again, which may be called twice."""
+        # Now: what is imported under a lock for the first time waits for the import lock.
+        import_module("resilience._events")
+        import_module("resilience._snapshot")
         with self._change:
             self.all = (*self.all, listener)
         left = [listener]

@@ -10,7 +10,7 @@ from resilience._units import nanoseconds
 if TYPE_CHECKING:
     from resilience.settings import Settings
 
-__all__ = ["Plan", "make_plan", "untimed"]
+__all__ = ["NEVER", "Plan", "make_plan", "untimed"]
 
 NEVER: Final = 1 << 62
 

@@ -104,8 +104,8 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
     def _outer(self) -> Deadline | None:
         return None if self._detached else enclosing()
 
-    def _scope(self) -> Deadline:
-        return Deadline(self._clock, self._length, self._outer())
+    def _scope(self, started: int | None = None) -> Deadline:
+        return Deadline(self._clock, self._length, self._outer(), started)
 
     # -- as a decorator
 
@@ -171,24 +171,24 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         return async_stream(lambda args, kwargs: self._budget(lambda: fn(*args, **kwargs)))
 
     def _budget(self, source: Callable[[], Any]) -> _Budget:
-        return _Budget(self._scope(), self._outer, source)
+        return _Budget(self._scope, source)
 
 
 class _Budget:
     """
     One budget over the steps of a stream: entered for each, left before its item is given.
 
-    Each step is inside of the deadlines of whoever asks for it.
+    Each step has a scope of its own, inside of the deadlines of whoever asks for it: what a step
+    has started is bound by that of its own step alone.
     """
 
-    __slots__ = ("_outer", "_scope", "_source")
+    __slots__ = ("_make", "_scope", "_source", "_started")
 
-    def __init__(
-        self, scope: Deadline, outer: Callable[[], Deadline | None], source: Callable[[], Any]
-    ) -> None:
-        self._scope = scope
-        self._outer = outer
+    def __init__(self, make: Callable[[int | None], Deadline], source: Callable[[], Any]) -> None:
+        self._make = make
         self._source = source
+        self._scope = make(None)
+        self._started = self._scope.started
 
     def start(self) -> Any:
         return self._source()
@@ -217,7 +217,7 @@ class _Budget:
         return item
 
     def _resume(self) -> None:
-        self._scope.enclose(self._outer())
+        self._scope = self._make(self._started)
         _start(self._scope)
 
     def exhausted(self) -> None: ...

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, final
 import attrs
 
 from resilience._core.outcome import Outcome, Override, State
-from resilience._core.tally import FALLBACK_ENDS
 from resilience._units import NANOS, seconds
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ def take(entry: Entry, now: int) -> Snapshot:
                 for end in ("success", "failure", "released", "expired")
             }
         ),
-        fallbacks=MappingProxyType({end: tally.fallbacks.get(end, 0) for end in FALLBACK_ENDS}),
+        fallbacks=MappingProxyType(tally.fallbacks),
         shadowed=MappingProxyType(
             {
                 outcome: tally.shadowed.get(outcome, 0)

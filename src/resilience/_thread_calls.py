@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from resilience._calls import refuse
 from resilience._units import FOR_EVER
 from resilience._worker import Job
 
@@ -29,9 +30,7 @@ def function_on_thread(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, worker
         token = guard.quick_enter(plan)
         if token is None and (refusal := guard.refuse()) is not None:
             try:
-                if fallbacks is None:
-                    raise refusal
-                return fallbacks.call(refusal, args, kwargs)
+                return refuse(refusal, fallbacks, args, kwargs)
             finally:
                 del refusal  # its traceback leads to this frame
         try:
@@ -85,9 +84,9 @@ def _abandon(guard: Guard, token: Token, job: Job) -> bool:
 
     # Marked before the worker may see it: from the claim on, the slot is the worker's.
     entry.abandon(job)
-    token.abandoned = True
+    token.abandoned = [None]
     if job.abandon(ended):
         return True
-    token.abandoned = False
+    token.abandoned = None
     entry.abandoned.discard(job)
     return False

@@ -9,7 +9,6 @@ one that raises makes the call `ignored`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from resilience._core.outcome import Outcome
@@ -135,7 +134,6 @@ def predicate(name: str, kinds: object) -> Callable[[BaseException], bool]:
     )
 
 
-@lru_cache(maxsize=256)
 def _among(classes: tuple[type[BaseException], ...]) -> Callable[[BaseException], bool]:
     return lambda error: isinstance(error, classes)
 

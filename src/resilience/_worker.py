@@ -114,6 +114,7 @@ class Job:
                 self._error = not_awaited(self._fn, result)
         except BaseException as error:  # noqa: BLE001 - all of it is the caller's
             self._error = error
+        work_for(None)
         ready()
         try:
             self._claim.pop()
@@ -138,7 +139,8 @@ class Workers:
     def start(self, job: Job) -> None:
         """Give a job to an idle worker, or to a new one."""
         if self._forks != _fork.count:  # threads do not come along into a child process
-            self._forks, self._idle = _fork.count, []
+            self._idle = []
+            self._forks = _fork.count
         try:
             worker = self._idle.pop()
         except IndexError:

@@ -14,7 +14,7 @@ rejection to the next, and all of them can be pickled.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from resilience._deadline import Deadline
@@ -27,6 +27,9 @@ __all__ = [
     "RejectedError",
     "ResilienceError",
 ]
+
+
+T = TypeVar("T")
 
 
 class ResilienceError(Exception):
@@ -42,11 +45,28 @@ class ResilienceError(Exception):
     __module__ = "resilience"
 
 
+class _Argument(Generic[T]):
+    """An attribute that stands in `args`."""
+
+    __slots__ = ("_default", "_place")
+
+    def __init__(self, place: int, default: T) -> None:
+        self._place = place
+        self._default = default
+
+    def __get__(self, error: BaseException | None, owner: type | None = None) -> T:
+        args: tuple[Any, ...] = () if error is None else error.args
+        return args[self._place] if len(args) > self._place else self._default
+
+    def __set__(self, error: BaseException, value: T) -> None:
+        args = list(error.args) + [None] * (self._place + 1 - len(error.args))
+        args[self._place] = value
+        error.args = tuple(args)
+
+
 class RejectedError(ResilienceError):
     """
     The function was not called, so trying elsewhere is always safe.
-
-    Its attributes are what it was made with, and stand in `args`: refusals come by the thousand.
 
     Attributes:
         name: The name of the command, breaker or bulkhead that refused; `None` if it has none.
@@ -55,20 +75,18 @@ class RejectedError(ResilienceError):
 
     __module__ = "resilience"
 
+    # In `args`, where they are put without running `__init__`: refusals come by the thousand.
+    name = _Argument[str | None](0, None)
+    retry_after = _Argument[float | None](1, None)
+
     def __init__(self, name: str | None = None, retry_after: float | None = None) -> None:
         self.args = name, retry_after
 
-    @property
-    def name(self) -> str | None:
-        """Who refused."""
-        name: str | None = self.args[0]
-        return name
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _revive, (type(self), self.args, self.__dict__)
 
-    @property
-    def retry_after(self) -> float | None:
-        """Seconds until a call may be admitted again."""
-        retry_after: float | None = self.args[1]
-        return retry_after
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
 
     def __str__(self) -> str:
         return f"{_title(self.name)} refused the call{_retry(self.retry_after)}"
@@ -82,11 +100,14 @@ class CircuitOpenError(RejectedError):
         state: The state that refused: `"open"` or `"half_open"`. A circuit forced open says
             `"open"` whatever its live state.
         last_error: Type and message (at most 200 characters) of the failure that opened the
-            circuit, or `None`. It is kept out of `str()`, because messages of a dependency may
-            hold what must not be logged, and it keeps no frame alive.
+            circuit, or `None`. It is kept out of `str()`, `repr()` and `args`, because messages of
+            a dependency may hold what must not be logged, and it keeps no frame alive.
     """
 
     __module__ = "resilience"
+
+    state = _Argument[str](2, "open")
+    last_error: str | None = None
 
     def __init__(
         self,
@@ -95,19 +116,8 @@ class CircuitOpenError(RejectedError):
         state: str = "open",
         last_error: str | None = None,
     ) -> None:
-        self.args = name, retry_after, state, last_error
-
-    @property
-    def state(self) -> str:
-        """The state that refused."""
-        state: str = self.args[2]
-        return state
-
-    @property
-    def last_error(self) -> str | None:
-        """The failure that opened the circuit."""
-        last_error: str | None = self.args[3]
-        return last_error
+        self.args = name, retry_after, state
+        self.last_error = last_error
 
     def __str__(self) -> str:
         why = "is half-open and its trials are taken"
@@ -127,6 +137,9 @@ class BulkheadFullError(RejectedError):
 
     __module__ = "resilience"
 
+    max_concurrency = _Argument[int | None](2, None)
+    waiting = _Argument[int](3, 0)
+
     def __init__(
         self,
         name: str | None = None,
@@ -135,18 +148,6 @@ class BulkheadFullError(RejectedError):
         waiting: int = 0,
     ) -> None:
         self.args = name, retry_after, max_concurrency, waiting
-
-    @property
-    def max_concurrency(self) -> int | None:
-        """How many calls may run at once."""
-        limit: int | None = self.args[2]
-        return limit
-
-    @property
-    def waiting(self) -> int:
-        """How many callers were waiting."""
-        waiting: int = self.args[3]
-        return waiting
 
     def __str__(self) -> str:
         return (
@@ -215,6 +216,13 @@ class ConfigurationError(ResilienceError, ValueError):
 
 def _rebuild(kind: type[Exception], args: tuple[Any, ...], facts: dict[str, Any]) -> Exception:
     error = kind(*args)
+    error.__dict__.update(facts)
+    return error
+
+
+def _revive(kind: type[Exception], args: tuple[Any, ...], facts: dict[str, Any]) -> Exception:
+    # Not by `__init__`: that of a subclass may take other arguments.
+    error = kind.__new__(kind, *args)
     error.__dict__.update(facts)
     return error
 

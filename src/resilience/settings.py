@@ -265,22 +265,9 @@ class Settings:
         """Return the bounds of the latency buckets in nanoseconds."""
         return tuple(nanoseconds(bound) for bound in self.latency_buckets)
 
-    @lru_cache(maxsize=1024)  # noqa: B019 - few of them differ
     def rules(self) -> Rules:
         """Return what the circuit goes by, in integers."""
-        longest = self.sleep_window_max
-        return Rules(
-            volume_threshold=self.volume_threshold,
-            error_ratio=_ratio(self.error_percent),
-            slow_ratio=_ratio(self.slow_call_percent),
-            sleep_window=nanoseconds(self.sleep_window),
-            sleep_window_max=None if longest is None else nanoseconds(longest),
-            sleep_window_jitter=self.sleep_window_jitter,
-            half_open_calls=self.half_open_calls,
-            half_open_successes=self.half_open_successes or self.half_open_calls,
-            bucket_width=-(-nanoseconds(self.rolling_window) // self.buckets),
-            buckets=self.buckets,
-        )
+        return _rules(self, *_written(self))
 
 
 FIELDS: Final[dict[str, _Range]] = {
@@ -342,12 +329,34 @@ def _contradictions(
 
 def shared(settings: Settings) -> Settings:
     """Return the one of equal settings that many names share."""
-    return _first(settings, settings.given)
+    return _first(settings, settings.given, *_written(settings))
+
+
+def _written(settings: Settings) -> tuple[str, str]:
+    """Return what equal settings may differ in: 50 is 50.0, and a Decimal may be a float."""
+    return repr(settings.error_percent), repr(settings.slow_call_percent)
 
 
 @lru_cache(maxsize=1024)
-def _first(settings: Settings, _: frozenset[str]) -> Settings:
+def _first(settings: Settings, *_: object) -> Settings:
     return settings
+
+
+@lru_cache(maxsize=1024)
+def _rules(settings: Settings, *_: str) -> Rules:
+    longest = settings.sleep_window_max
+    return Rules(
+        volume_threshold=settings.volume_threshold,
+        error_ratio=_ratio(settings.error_percent),
+        slow_ratio=_ratio(settings.slow_call_percent),
+        sleep_window=nanoseconds(settings.sleep_window),
+        sleep_window_max=None if longest is None else nanoseconds(longest),
+        sleep_window_jitter=settings.sleep_window_jitter,
+        half_open_calls=settings.half_open_calls,
+        half_open_successes=settings.half_open_successes or settings.half_open_calls,
+        bucket_width=-(-nanoseconds(settings.rolling_window) // settings.buckets),
+        buckets=settings.buckets,
+    )
 
 
 def fields_of(settings: Settings | None, fields: Mapping[str, Any]) -> dict[str, Any]:

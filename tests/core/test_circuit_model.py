@@ -223,6 +223,7 @@ class CircuitMachine(RuleBasedStateMachine):
     @rule(what=st.none() | st.sampled_from(["reset", "fork", *Override]) | rules)
     def an_operator_acts(self, what: str | Rules | None) -> None:
         if isinstance(what, Rules):
+            self.read(self.circuit.journal)  # by the rules it was written under
             with self.step("configure"):
                 self.circuit.configure(what, self.now)
             self.model.configure(what, self.now)

@@ -379,7 +379,7 @@ def test_a_new_token_is_of_no_call_yet() -> None:
     """
     lost: list[Token] = []
     token = Token(None, lost)
-    assert (token.generation, token.started, token.abandoned, token.trial) == (VOID, 0, False, None)
+    assert (token.generation, token.started, token.abandoned, token.trial) == (VOID, 0, None, None)
     del token
     assert len(lost) == 1
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilience import Outcome
-from resilience._core.tally import Histogram, Tally
+from resilience._core.tally import FALLBACKS, Histogram, Tally
 
 BOUNDS = (10, 20, 50)
 
@@ -75,7 +75,8 @@ def test_every_outcome_is_there_from_the_beginning() -> None:
         "ignored": 0,
         "cancelled": 0,
     }
-    assert (tally.latency, tally.fallbacks, tally.shadowed) == ({}, {}, {})
+    assert (tally.latency, tally.shadowed) == ({}, {})
+    assert tally.fallbacks == {"success": 0, "failure": 0, "rejected": 0}
     assert (tally.slow, tally.stale) == (0, 0)
 
 
@@ -102,10 +103,11 @@ def test_a_cleared_tally_keeps_its_bounds_alone() -> None:
     tally = Tally(BOUNDS)
     tally.count(Outcome.FAILURE, 15)
     tally.slow = tally.stale = 3
-    tally.count_fallback("success")
+    tally.count_notes([FALLBACKS["success"]])
     tally.count_shadowed(Outcome.EXPIRED)
     tally.clear()
     assert tally.bounds == BOUNDS
     assert set(tally.counts.values()) == {0}
-    assert (tally.latency, tally.fallbacks, tally.shadowed) == ({}, {}, {})
+    assert (tally.latency, tally.shadowed) == ({}, {})
+    assert tally.fallbacks == {"success": 0, "failure": 0, "rejected": 0}
     assert (tally.slow, tally.stale) == (0, 0)

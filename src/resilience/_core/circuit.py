@@ -143,6 +143,22 @@ _NO_TRIALS: Final[dict[str, int]] = {}
 _NO_TIME: Final[dict[State, int]] = {}
 
 
+def taken(notes: list[int]) -> list[int]:
+    """
+    Take what a list holds now, one by one: each is taken once.
+
+    A slice would be of one size and of another list, if a collection that runs within it has a
+    finalizer of ours take from the same list.
+    """
+    found: list[int] = []
+    for _ in range(len(notes)):
+        try:
+            found.append(notes.pop(0))
+        except IndexError:  # a step inside this one has taken the rest
+            break
+    return found
+
+
 class Circuit:
     """The state machine of one dependency."""
 
@@ -240,10 +256,8 @@ class Circuit:
             All of its durations, and how many of them the window counts: as they come in order,
             the first ones. The rest is stale.
         """
-        count = len(journal)
-        # Nothing is called between these two: what is counted here is taken from nobody else.
-        written = journal[:count]
-        del journal[:count]
+        written = taken(journal)
+        count = len(written)
         if journal.generation != self.generation:
             return written, 0
         if journal.until != AT_ONCE:
@@ -409,7 +423,11 @@ class Circuit:
         return len(self._trials)
 
     def configure(self, rules: Rules, now: int) -> None:
-        """Go by other rules; the state stays, the window only if its shape does."""
+        """
+        Go by other rules; the state stays, the window only if its shape does.
+
+        The journal is to be read before, by the rules that it was written under.
+        """
         shape = rules.bucket_width, rules.buckets
         if shape != (self.window.width, self.window.size):
             self.window = RollingWindow(*shape, now)

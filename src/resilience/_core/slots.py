@@ -61,7 +61,7 @@ class Token:
         self.generation = VOID
         self.journal: Any = None
         self.started = 0
-        self.abandoned = False
+        self.abandoned: list[None] | None = None
         # What the shells attach: the machine knows nothing of it.
         self.trial: Any = None
         self.scope: Any = None

@@ -21,10 +21,12 @@ from .outcome import Outcome
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["FALLBACK_ENDS", "Histogram", "Tally"]
+__all__ = ["FALLBACKS", "Histogram", "Tally"]
 
 SUCCESS: Final = Outcome.SUCCESS
 FALLBACK_ENDS: Final = ("success", "failure", "rejected")
+FALLBACKS: Final = {end: len(Outcome) + place for place, end in enumerate(FALLBACK_ENDS)}
+"""The places of fallbacks in notes, beside those of outcomes."""
 
 
 class Histogram:
@@ -60,7 +62,6 @@ class Tally:
     __slots__ = (
         "_counts",
         "bounds",
-        "fallbacks",
         "latency",
         "shadowed",
         "slow",
@@ -73,9 +74,8 @@ class Tally:
 
     def clear(self) -> None:
         """Begin anew, as a forked child does."""
-        self._counts = [0] * len(Outcome)
+        self._counts = [0] * (len(Outcome) + len(FALLBACK_ENDS))
         self.latency = _NO_LATENCY
-        self.fallbacks = _NO_COUNTS
         self.shadowed = _NO_COUNTS
         self.slow = 0
         self.stale = 0
@@ -83,7 +83,12 @@ class Tally:
     @property
     def counts(self) -> dict[Outcome, int]:
         """How many calls ended with each outcome."""
-        return dict(zip(Outcome, self._counts, strict=True))
+        return dict(zip(Outcome, self._counts, strict=False))
+
+    @property
+    def fallbacks(self) -> dict[str, int]:
+        """How many fallbacks ended in which way."""
+        return dict(zip(FALLBACK_ENDS, self._counts[len(Outcome) :], strict=True))
 
     def rebound(self, bounds: tuple[int, ...]) -> None:
         """Go by other bounds: durations counted so far do not fit them and are dropped."""
@@ -104,14 +109,14 @@ class Tally:
         if duration is not None:
             self._histogram(outcome).add(duration)
 
-    def count_more(self, outcome: Outcome, times: int) -> None:
-        """Count calls that were not executed."""
-        self._counts[outcome.place] += times
-
-    def count_fallback(self, end: str, times: int = 1) -> None:
-        """Count how fallbacks ended: one of `FALLBACK_ENDS`."""
-        if times:
-            self.fallbacks = {**self.fallbacks, end: self.fallbacks.get(end, 0) + times}
+    def count_notes(self, notes: list[int]) -> None:
+        """Count what was written down by its place, and take it off the list."""
+        counts = self._counts
+        for _ in range(len(notes)):
+            try:
+                counts[notes.pop()] += 1
+            except IndexError:  # a step inside this one has counted the rest
+                return
 
     def count_shadowed(self, outcome: Outcome) -> None:
         """Count a refusal that was not carried out."""

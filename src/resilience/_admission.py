@@ -66,7 +66,7 @@ class Admission:
         if left <= 0 or current.get() is not None:
             return None
         notes = entry.notes
-        if len(notes) < FULL:
+        if notes and len(notes) < FULL:  # the first finds no list
             notes.append(SHORT_CIRCUITED)
         else:
             entry.note(SHORT_CIRCUITED)

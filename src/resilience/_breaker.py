@@ -140,9 +140,10 @@ class CircuitBreaker(CircuitShell):
             now = clock()
             if now < journal.until:
                 journal.append(-1)
-                full = len(journal) >= FULL
-                if full or circuit.passing is not journal or now >= journal.until:
+                if circuit.passing is not journal or now >= journal.until:
                     entry.read(journal, now)
+                elif len(journal) >= FULL:
+                    entry.unload(journal, now)
             else:
                 entry.succeed(journal, -1, now)
             return result
@@ -176,9 +177,10 @@ class CircuitBreaker(CircuitShell):
             now = clock()
             if now < journal.until:
                 journal.append(-1)
-                full = len(journal) >= FULL
-                if full or circuit.passing is not journal or now >= journal.until:
+                if circuit.passing is not journal or now >= journal.until:
                     entry.read(journal, now)
+                elif len(journal) >= FULL:
+                    entry.unload(journal, now)
             else:
                 entry.succeed(journal, -1, now)
             return result

@@ -29,6 +29,8 @@ def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
         token = guard.quick_enter(plan)
         if token is None and (refusal := guard.refuse()) is not None:
             try:
+                if fallbacks is None:
+                    raise refusal
                 return refuse(refusal, fallbacks, args, kwargs, awaitable=awaitable)
             finally:
                 del refusal  # its traceback leads to this frame
@@ -59,18 +61,16 @@ def function_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
 
 def refuse(
     refusal: RejectedError,
-    fallbacks: Fallbacks | None,
+    fallbacks: Fallbacks,
     args: Any,
     kwargs: Any,
     *,
     awaitable: bool = False,
 ) -> Any:
-    """Raise a refusal, or return what a fallback answers: it may raise it again, or log it."""
+    """Return what a fallback answers for a refusal. It may raise it again or log it, so: raised."""
     try:
         raise refusal
     except RejectedError as error:
-        if fallbacks is None:
-            raise
         if awaitable:
             return _arefuse(error, fallbacks, args, kwargs)
         return fallbacks.call(error, args, kwargs)
@@ -78,15 +78,11 @@ def refuse(
         del refusal  # its traceback leads to this frame
 
 
-async def _arefuse(
-    refusal: RejectedError, fallbacks: Fallbacks | None, args: Any, kwargs: Any
-) -> Any:
+async def _arefuse(refusal: RejectedError, fallbacks: Fallbacks, args: Any, kwargs: Any) -> Any:
     """Do the same, in a task."""
     try:
         raise refusal
     except RejectedError as error:
-        if fallbacks is None:
-            raise
         return await fallbacks.acall(error, args, kwargs)
     finally:
         del refusal  # its traceback leads to this frame
@@ -100,6 +96,8 @@ def coroutine_in(guard: Guard, fn: Fn, fallbacks: Fallbacks | None) -> Fn:
         token = guard.quick_enter(plan)
         if token is None and (refusal := guard.refuse()) is not None:
             try:
+                if fallbacks is None:
+                    raise refusal
                 return await _arefuse(refusal, fallbacks, args, kwargs)
             finally:
                 del refusal  # its traceback leads to this frame

@@ -58,7 +58,6 @@ class Command(CircuitShell):
     __slots__ = (
         "_bounds",
         "_fallbacks_given",
-        "_given",
         "_isolation",
         "_on_thread",
         "_registry",
@@ -82,8 +81,8 @@ class Command(CircuitShell):
         **fields: Unpack[Fields],
     ) -> None:
         check_name(name)
-        self._given = fields_of(settings, fields)
-        Settings(**self._given)  # the checks across fields
+        given = fields_of(settings, fields)
+        Settings(**given)  # the checks across fields
         if bulkhead is not None and fields.keys() & {"max_concurrency", "max_waiting"}:
             raise ConfigurationError(
                 "max_concurrency and max_waiting are those of the bulkhead that was given"
@@ -105,7 +104,7 @@ class Command(CircuitShell):
         if bulkhead is not None:
             entry.pool = bulkhead.entry.own_pool
         pool = entry.pool
-        guard = QuickGuard(entry, verdicts, _plans, circuit=True, pool=pool, given=self._given)
+        guard = QuickGuard(entry, verdicts, _plans, circuit=True, pool=pool, given=given)
         super().__init__(guard)
         if bulkhead is not None:
             bulkhead.entry.follow(guard)
@@ -126,7 +125,7 @@ class Command(CircuitShell):
         """
         guarded = wrap(self, fn, command=self)
         self._source = source_of(fn)
-        self._guard.entry.declare(self._given, self._source)
+        self._guard.entry.declare(self._guard.given, self._source)
         return guarded
 
     def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -163,7 +162,7 @@ class Command(CircuitShell):
     def _declare(self) -> None:
         """Say at the first use what decoration would have said."""
         if self._source is None:
-            self._guard.entry.declare(self._given, "")
+            self._guard.entry.declare(self._guard.given, "")
             self._source = ""
 
     def guard_function(self, fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -191,7 +190,7 @@ class Command(CircuitShell):
         entry = self._guard.entry
         if entry.pool is not entry.own_pool:
             return entry.pool.slots.capacity
-        for source in (entry.configured, self._given):
+        for source in (entry.configured, self._guard.given):
             if "max_concurrency" in source:
                 limit: int | None = source["max_concurrency"]
                 return limit
@@ -251,8 +250,8 @@ class Command(CircuitShell):
     def settings(self) -> Settings:
         """The settings in force, with this command's own timeout."""
         settings = self._guard.entry.settings
-        timeout = _own_timeout(self._guard.entry, self._given)
-        mine: dict[str, Any] = {**self._given, **settings.chosen(), "timeout": timeout}
+        timeout = _own_timeout(self._guard.entry, self._guard.given)
+        mine: dict[str, Any] = {**self._guard.given, **settings.chosen(), "timeout": timeout}
         return settings.replace(**mine)
 
     @property

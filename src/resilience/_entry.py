@@ -89,7 +89,7 @@ class Entry:
         self.pool = self._own
         """The slots that the commands of this name use: its own, or a bulkhead's they share."""
         self.fallback_slots: Slots | None = None
-        self.notes: list[int] = []
+        self.notes: list[int] | tuple[()] = ()
         """Refusals, and how fallbacks ended, by their place in the tally: still to be counted."""
         self.threaded = False
         """Whether its slots bound threads, and so must be counted."""
@@ -247,10 +247,13 @@ class Entry:
             self.listeners.put(CallRejected(name=self.name, outcome=outcome, at=seconds(now)))
 
     def note(self, place: int) -> None:
-        """Count a refusal or how a fallback ended, after all that was written down before."""
-        self.notes.append(place)
+        """Write down a refusal or how a fallback ended, where there is no list or a long one."""
         with self.lock:
-            self.tally.count_notes(self.notes)
+            notes = self.notes
+            if isinstance(notes, tuple):
+                self.notes = notes = []
+            self.tally.count_notes(notes)
+            notes.append(place)
 
     def give_up(self) -> None:
         """Count a call that was cancelled before it was admitted."""
@@ -323,6 +326,17 @@ class Entry:
         draw = self._draw()
         with self.lock:
             self._read(journal, now, draw)
+        self.listeners.deliver()
+
+    def unload(self, journal: Journal, now: int) -> None:
+        """Count what a long journal holds, unless somebody is about to: nobody waits for that."""
+        draw = self._draw()
+        if not self.lock.acquire(blocking=False):
+            return
+        try:
+            self._read(journal, now, draw)
+        finally:
+            self.lock.release()
         self.listeners.deliver()
 
     def succeed(self, journal: Journal, duration: int, now: int) -> None:
@@ -504,6 +518,6 @@ class Entry:
         if self.fallback_slots is not None:
             self.fallback_slots.forked()
         self.abandoned = _NOBODY
-        self.notes.clear()
+        self.notes = ()
         self.tally.clear()
         self.circuit.forked(now)

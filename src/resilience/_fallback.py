@@ -112,8 +112,9 @@ class Fallbacks:
 
     def _count(self, outcome: str) -> None:
         entry, listeners = self._entry, self._entry.listeners
-        if not listeners.all and len(entry.notes) < FULL:
-            entry.notes.append(FALLBACKS[outcome])
+        notes = entry.notes
+        if notes and len(notes) < FULL and not listeners.all:
+            notes.append(FALLBACKS[outcome])
             return
         entry.note(FALLBACKS[outcome])
         if listeners.all:

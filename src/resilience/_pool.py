@@ -29,7 +29,7 @@ class Pool:
         max_waiting: How many may wait for one.
     """
 
-    __slots__ = ("__weakref__", "dropped", "lock", "lost", "slots")
+    __slots__ = ("dropped", "lock", "lost", "slots")
 
     def __init__(self, lock: RLock, capacity: int | None, max_waiting: int) -> None:
         self.lock = lock

@@ -67,9 +67,10 @@ class QuickGuard(Guard):
         if now < journal.until:
             journal.append(duration)
             token.journal = None
-            full = len(journal) >= FULL
-            if full or entry.circuit.passing is not journal or now >= journal.until:
+            if entry.circuit.passing is not journal or now >= journal.until:
                 entry.read(journal, now)
+            elif len(journal) >= FULL:
+                entry.unload(journal, now)
         else:
             token.journal = None
             entry.succeed(journal, duration, now)

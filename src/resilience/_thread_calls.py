@@ -30,6 +30,8 @@ def function_on_thread(guard: Guard, fn: Fn, fallbacks: Fallbacks | None, worker
         token = guard.quick_enter(plan)
         if token is None and (refusal := guard.refuse()) is not None:
             try:
+                if fallbacks is None:
+                    raise refusal
                 return refuse(refusal, fallbacks, args, kwargs)
             finally:
                 del refusal  # its traceback leads to this frame

@@ -1,0 +1,268 @@
+"""Found in review: what the faster paths, and older ones beside them, got wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import pickle
+import sys
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from resilience import (
+    Bulkhead,
+    CircuitBreaker,
+    CircuitOpenError,
+    Command,
+    DeadlineExceededError,
+    Outcome,
+    Registry,
+    StateChanged,
+    deadline,
+    remaining,
+)
+from resilience._core.circuit import Journal, taken
+from tests.support.runtime import AsyncRuntime, FakeClock, Runtime
+from tests.support.threads import Caller
+
+
+def fail() -> None:
+    """Fail."""
+    raise ConnectionError("refused")
+
+
+@pytest.mark.promise("D1", "D2")
+def test_an_abandoned_call_lays_its_slot_back_once() -> None:
+    """
+    Its thread may end before its caller has settled it: the second of them lays the slot back.
+    """
+    registry = Registry()
+    command = Command("db", registry=registry, timeout=0.02, max_concurrency=1)
+    done, told = threading.Event(), threading.Event()
+
+    def listener(_: object) -> None:  # runs in the caller, between the verdict and the slot
+        done.set()
+        told.wait(10)
+
+    guarded = command(lambda: done.wait(10))
+    registry.subscribe(listener)
+
+    def call() -> None:
+        with pytest.raises(DeadlineExceededError):
+            guarded()
+
+    caller = Caller(call)
+    for _ in range(1000):
+        if done.wait(0.01) and not command.snapshot().abandoned:
+            break
+    told.set()
+    caller.outcome()
+    slots = command._guard.entry.own_pool.slots
+    assert (command.snapshot().in_flight, len(slots.free), slots.issued) == (0, 1, 1)
+
+
+@pytest.mark.promise("A8")
+def test_a_bulkhead_asks_no_circuit_of_its_name(run: Runtime, registry: Registry) -> None:
+    """
+    A breaker of the same name is open: the bulkhead alone lets its calls pass.
+    """
+    breaker = CircuitBreaker("db", registry=registry, volume_threshold=1)
+    assert isinstance(run.raised(breaker(run.body(raises=OSError))), OSError)
+    assert run.call(Bulkhead(5, name="db", registry=registry)(run.body(returns=1))) == 1
+
+
+@pytest.mark.promise("C5")
+def test_what_is_written_down_is_taken_once_whatever_takes_it_as_well() -> None:
+    """
+    A collection in the middle of the taking runs a finalizer that takes from the same list.
+    """
+    journal = Journal(1)
+    others: list[int] = []
+
+    class Finalized:
+        def __del__(self) -> None:
+            others.extend(taken(journal))
+
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)  # a collection at nearly every allocation
+    try:
+        for _ in range(200):
+            journal.extend(range(50))
+            cycle: list[Any] = [Finalized()]
+            cycle.append(cycle)
+            del cycle
+            others.extend(taken(journal))
+    finally:
+        gc.set_threshold(*threshold)
+        gc.collect()
+    assert sorted(others) == sorted(list(range(50)) * 200)
+
+
+@pytest.mark.promise("E1", "E2")
+def test_a_consumer_s_deadline_binds_nothing_that_an_earlier_step_began() -> None:
+    """
+    A background task of a stream goes by the budget of its own step, not of a later consumer's.
+    """
+    left: list[float | None] = []
+
+    async def background() -> None:
+        await asyncio.sleep(0.05)
+        left.append(remaining())
+
+    tasks: list[asyncio.Task[None]] = []
+
+    @deadline(60)
+    async def produce() -> AsyncIterator[int]:
+        tasks.append(asyncio.create_task(background()))
+        yield 1
+        await asyncio.sleep(0.02)
+        yield 2
+
+    async def consume() -> None:
+        stream = produce()
+        await anext(stream)
+        with pytest.raises(DeadlineExceededError):
+            with deadline(0.01):
+                await anext(stream)
+        await tasks[0]
+
+    asyncio.run(consume())
+    assert left == [None]
+
+
+@pytest.mark.promise("E1", "E2", "E5")
+def test_who_carries_a_deadline_finds_the_next_one_when_each_is_left(task: AsyncRuntime) -> None:
+    """
+    The inner one is left in time, then the outer one: what carries both is free.
+    """
+    ends: list[str] = []
+
+    async def child() -> None:
+        with deadline(10, clock=task.clock):
+            await task.sleep(1)
+        ends.append("ok")
+
+    async def body() -> None:
+        import anyio
+
+        async with anyio.create_task_group() as group:
+            with deadline(0.6, clock=task.clock):
+                with deadline(0.3, clock=task.clock):
+                    group.start_soon(child)
+                    await task.sleep(0.05)
+                await task.sleep(0.05)
+
+    task.call(body)
+    assert ends == ["ok"]
+
+
+@pytest.mark.promise("E2", "E5")
+def test_a_deadline_left_while_it_is_being_carried_binds_its_carrier_no_longer() -> None:
+    """
+    It is left between the carrier's finding it and making itself known to it.
+    """
+    found, left = threading.Event(), threading.Event()
+    clock = FakeClock()
+
+    class Stopping(FakeClock):
+        def __call__(self) -> int:
+            if sys._getframe(1).f_code.co_name == "_enforce" and not found.is_set():
+                found.set()
+                assert left.wait(10)
+            return clock()
+
+    async def carry() -> str:
+        with deadline(10, clock=clock):
+            await asyncio.sleep(0.05)
+        return "ok"
+
+    with deadline(0.02, clock=Stopping()):
+        caller = Caller(lambda: contextvars.copy_context().run(asyncio.run, carry()))
+        context = contextvars.copy_context()
+        other = Caller(lambda: context.run(asyncio.run, carry()))
+        assert found.wait(10)
+    left.set()
+    assert (caller.outcome(), other.outcome()) == ("ok", "ok")
+
+
+@pytest.mark.promise("K4")
+def test_what_a_dependency_said_stands_in_no_repr(clock: FakeClock) -> None:
+    """
+    `last_error` is an attribute, and part of neither `str`, `repr` nor `args`.
+    """
+    breaker = CircuitBreaker("db", registry=Registry(clock=clock), volume_threshold=1)
+    with pytest.raises(ConnectionError):
+        breaker(fail)()
+    with pytest.raises(CircuitOpenError) as caught:
+        breaker(fail)()
+    error = caught.value
+    assert error.last_error == "ConnectionError: refused"
+    assert "refused" not in f"{error!r} {error.args!r} {ExceptionGroup('', [error])!r}"
+
+
+class OwnError(CircuitOpenError):
+    """An error of a user's, with arguments of its own."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__("db", retry_after=1.0)
+        self.url = url
+        self.retry_after = 3.0
+
+
+def test_a_refusal_may_be_subclassed() -> None:
+    """
+    It can be pickled and changed, whatever its `__init__` takes.
+    """
+    error = pickle.loads(pickle.dumps(OwnError("http://localhost")))
+    assert (error.name, error.retry_after, error.url) == ("db", 3.0, "http://localhost")
+
+
+def test_a_handler_finds_a_refusal_raised(run: Runtime, registry: Registry) -> None:
+    """
+    It may raise it again, or log it, as it may the error of a call that was made.
+    """
+    seen: list[Any] = []
+
+    def handler(error: BaseException) -> None:
+        seen.append(sys.exc_info()[1] is error)
+        raise  # noqa: PLE0704 - it is called within one
+
+    command = Command("db", registry=registry, volume_threshold=1, fallback=handler)
+    guarded = command(run.body(raises=OSError))
+    assert isinstance(run.raised(guarded), OSError)
+    assert isinstance(run.raised(guarded), CircuitOpenError)
+    assert seen == [True, True]
+
+
+@pytest.mark.promise("B7")
+def test_an_event_tells_of_every_call_before_it(registry: Registry, clock: FakeClock) -> None:
+    """
+    Refusals that were only written down so far are in its snapshot.
+    """
+    breaker = CircuitBreaker("db", registry=registry, volume_threshold=1, sleep_window=5)
+    for _ in range(6):
+        with pytest.raises((ConnectionError, CircuitOpenError)):
+            breaker(fail)()
+    events: list[Any] = []
+    registry.subscribe(events.append)
+    clock.advance(5)
+    breaker(lambda: None)()
+    first = next(each for each in events if isinstance(each, StateChanged))
+    assert first.snapshot.totals[Outcome.SHORT_CIRCUITED] == 5
+
+
+def test_percents_that_are_equal_stay_as_they_are_written(registry: Registry) -> None:
+    """
+    50 and 50.0 are one share; each is shown as its command has it.
+    """
+    shown = [
+        Command(f"db-{percent!r}", registry=registry, error_percent=percent)
+        for percent in (50, 50.0)
+    ]
+    for command, text in zip(shown, ("50", "50.0"), strict=True):
+        command.call(int)
+        assert repr(command.snapshot().settings.error_percent) == text

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilience import Outcome
+from resilience._core.circuit import taken
 from resilience._core.tally import FALLBACKS, Histogram, Tally
 
 BOUNDS = (10, 20, 50)
@@ -111,3 +112,22 @@ def test_a_cleared_tally_keeps_its_bounds_alone() -> None:
     assert (tally.latency, tally.shadowed) == ({}, {})
     assert tally.fallbacks == {"success": 0, "failure": 0, "rejected": 0}
     assert (tally.slow, tally.stale) == (0, 0)
+
+
+class Drained(list[int]):
+    """A list that a step inside of the taking empties."""
+
+    def pop(self, *_: object) -> int:
+        self.clear()
+        return super().pop()
+
+
+@pytest.mark.promise("I10")
+def test_what_a_step_inside_has_counted_is_not_counted_again() -> None:
+    """
+    A signal handler or a finalizer may take the rest while it is being taken.
+    """
+    tally = Tally(BOUNDS)
+    tally.count_notes(Drained([0, 0]))
+    assert set(tally.counts.values()) == {0}
+    assert taken(Drained([1, 2])) == []

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import gc
 from collections.abc import Callable
 
 import pytest
 
 from resilience._core.slots import VOID, Slots, Token, Waiter
-from tests.support.interrupt import interrupted
+from tests.support.interrupt import interrupted, watched
 from tests.support.whole import check_slots
 
 
@@ -491,3 +492,24 @@ def test_an_interrupted_assign_serves_nobody_twice() -> None:
         assert room.in_flight == 2, "that of the first in line, and the one that was taken before"
         assert room.put(claim(first)) is False
         assert room.in_flight == 1
+
+
+@pytest.mark.promise("C1", "C5")
+def test_a_token_whose_making_was_interrupted_says_nothing() -> None:
+    """
+    A half-made token on `lost` would break whoever takes it back.
+    """
+    lost: list[Token] = []
+    lines = watched(lambda: Token(None, lost), lambda _: None)
+    lost.clear()
+
+    for at in range(1, lines + 1):
+
+        def interrupt(number: int, at: int = at) -> None:
+            if number == at:
+                raise KeyboardInterrupt
+
+        with contextlib.suppress(KeyboardInterrupt):
+            watched(lambda: Token(None, lost), interrupt)
+        gc.collect()
+        assert all(hasattr(token, name) for token in lost for name in Token.__slots__)

@@ -56,7 +56,6 @@ class Token:
 
     def __init__(self, home: list[Token] | None, lost: list[Token] | None) -> None:
         self.home = home
-        self.lost = lost
         self.pool: list[Token] | None = None
         self.generation = VOID
         self.journal: Any = None
@@ -67,6 +66,8 @@ class Token:
         self.scope: Any = None
         self.plan: Any = None
         self.owner: Any = None
+        # Last: what is interrupted before this says nothing when it is dropped.
+        self.lost = lost
 
     def __del__(self) -> None:
         # Runs wherever the last reference goes, in the middle of a step of ours if a collection

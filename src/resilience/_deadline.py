@@ -27,7 +27,6 @@ from resilience.errors import ConfigurationError, DeadlineExceededError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextvars import Token as Reset
 
     from resilience._alarm import Alarm
     from resilience._units import Duration
@@ -86,11 +85,11 @@ class Deadline:
     __module__ = "resilience"
     __slots__ = (
         "_alarm",
+        "_before",
         "_carriers",
         "_clock",
         "_cut_off",
         "_ends",
-        "_reset",
         "_stage",
         "_watch",
         "name",
@@ -118,7 +117,7 @@ class Deadline:
         self.outer = outer
         """The next scope that encloses this one."""
         self._stage = _NEW
-        self._reset: Reset[Deadline | None] | None = None
+        self._before: Deadline | None = None
         self._alarm: Alarm | None = None
         self._cut_off = False
         self._watch: _Watch | None = None
@@ -196,10 +195,7 @@ class Deadline:
     def first(self) -> Deadline | None:
         """Return the scope that ends first, of this one and those around it; `None`: none binds."""
         if self.outer is None:
-            if self._ends is None:
-                return None
-            stage = self._stage
-            return self if stage is _RUNNING or stage is _OVER else None
+            return self if self.binds else None
         first: Deadline | None = None
         scope: Deadline | None = self
         while scope is not None:
@@ -229,14 +225,14 @@ class Deadline:
         return DeadlineExceededError(self.name, timeout=limit, elapsed=elapsed, deadline=self)
 
     def enter(self) -> None:
-        """Make it the current one, without an alarm."""
-        self._reset = current.set(self)
+        """Make it the current one, without an alarm; if it is interrupted, `leave` undoes it."""
+        self._before = current.get()
+        current.set(self)
         self._stage = _RUNNING
 
     def start(self) -> None:
         """Make it the current one and enforce it."""
-        self._reset = current.set(self)
-        self._stage = _RUNNING
+        self.enter()
         task = current_task()
         if task is not None:
             self._enforce(task)
@@ -300,13 +296,9 @@ class Deadline:
         Returns:
             The error that is to leave instead, if `error` is the cancellation by its alarm.
         """
-        reset, self._reset = self._reset, None
         # Otherwise left out of turn: what is inside of it goes on.
-        if reset is not None and current.get() is self:
-            try:
-                current.reset(reset)
-            except ValueError:  # left in another context than it was entered in
-                current.set(self.outer)
+        if current.get() is self:
+            current.set(self._before)
         in_time = self._ends is None or (self._clock() if now is None else now) < self._ends
         self._stage = _LEFT if in_time else _OVER
         if self._carriers is not _NOBODY and in_time:

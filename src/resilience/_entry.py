@@ -391,8 +391,9 @@ class Entry:
             self._read(self.circuit.journal, now, draw)
             journal, trial = token.journal, token.trial
             generation = token.generation if journal is None else journal.generation
-            token.trial = token.owner = token.journal = None
-            token.generation = VOID
+            # Counted from here on. The claim stays until the circuit has judged it, so that an
+            # interrupt in between gives it back.
+            token.journal, token.generation = None, VOID
             # Otherwise admitted before a fork, or counted when it was lost.
             if not generation or generation >= self.circuit.oldest:
                 self.tally.count(verdict.outcome, duration)
@@ -401,6 +402,7 @@ class Entry:
                     self._record(generation, trial, now, draw, error=text, slow=slow, hold=hold)
                 elif generation:
                     self._let_go(generation, trial, verdict)
+            token.trial = token.owner = None
             # What was written since, by calls that have not seen what this result changed.
             self._read(self.circuit.journal, now, draw)
         self.listeners.deliver()

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from resilience._chain import being_cut_off, binding, current, scopes
 from resilience._core.outcome import Outcome
 from resilience._core.slots import Token
-from resilience._deadline import Deadline, being_cut_off, binding, current, scopes
+from resilience._deadline import Deadline
 from resilience._tasks import in_event_loop, is_cancellation, strand
 from resilience._units import NANOS, seconds
 from resilience.errors import BulkheadFullError, CircuitOpenError

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, final, overlo
 from resilience._admission import FULL
 from resilience._awaitable import PLAIN, is_awaitable
 from resilience._calls import coroutine_in, function_in
+from resilience._chain import current
 from resilience._circuit_shell import CircuitShell
-from resilience._deadline import current
 from resilience._default import declared
 from resilience._guard import Guard
 from resilience._plan import Plan, make_plan

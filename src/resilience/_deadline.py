@@ -16,32 +16,21 @@ from __future__ import annotations
 import contextlib
 import enum
 import math
-from contextvars import ContextVar
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
 from resilience._alarm import set_alarm
+from resilience._chain import binding, current, step_over, time_left
 from resilience._tasks import current_task
-from resilience._units import NANOS, YEAR, nanoseconds, number, seconds, show
-from resilience.errors import ConfigurationError, DeadlineExceededError
+from resilience._units import NANOS, seconds
+from resilience.errors import DeadlineExceededError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from resilience._alarm import Alarm
-    from resilience._units import Duration
 
-__all__ = [
-    "Deadline",
-    "being_cut_off",
-    "binding",
-    "current",
-    "enclosing",
-    "read_length",
-    "scopes",
-]
-
-current: ContextVar[Deadline | None] = ContextVar("resilience_deadline", default=None)
+__all__ = ["Deadline"]
 
 
 class _Stage(enum.Enum):
@@ -85,13 +74,13 @@ class Deadline:
     __module__ = "resilience"
     __slots__ = (
         "_alarm",
-        "_before",
         "_carriers",
         "_clock",
         "_cut_off",
         "_ends",
         "_stage",
         "_watch",
+        "before",
         "name",
         "outer",
         "source",
@@ -117,7 +106,7 @@ class Deadline:
         self.outer = outer
         """The next scope that encloses this one."""
         self._stage = _NEW
-        self._before: Deadline | None = None
+        self.before: Deadline | None = None
         self._alarm: Alarm | None = None
         self._cut_off = False
         self._watch: _Watch | None = None
@@ -226,7 +215,7 @@ class Deadline:
 
     def enter(self) -> None:
         """Make it the current one, without an alarm; if it is interrupted, `leave` undoes it."""
-        self._before = current.get()
+        self.before = current.get()
         current.set(self)
         self._stage = _RUNNING
 
@@ -296,9 +285,11 @@ class Deadline:
         Returns:
             The error that is to leave instead, if `error` is the cancellation by its alarm.
         """
-        # Otherwise left out of turn: what is inside of it goes on.
-        if current.get() is self:
-            current.set(self._before)
+        inner = current.get()
+        if inner is self:
+            current.set(self.before)
+        elif inner is not None:  # left out of turn: what is inside of it goes on
+            step_over(self, inner)
         in_time = self._ends is None or (self._clock() if now is None else now) < self._ends
         self._stage = _LEFT if in_time else _OVER
         if self._carriers is not _NOBODY and in_time:
@@ -320,59 +311,3 @@ class Deadline:
             others = (each for each in watch.bound._carriers if each is not self)
             watch.bound._carriers = tuple(others)
         return watch.bound
-
-
-def binding(scope: Deadline | None) -> Deadline | None:
-    """Return the scope of a chain that ends first, or `None` if none binds."""
-    return None if scope is None else scope.first()
-
-
-def time_left(scope: Deadline | None) -> int | None:
-    """Nanoseconds until the first scope of a chain ends; `None` if none binds."""
-    bound = binding(scope)
-    return None if bound is None else bound.left
-
-
-def scopes() -> Iterator[Deadline]:
-    """Yield the scopes that the running code is inside of, innermost first."""
-    scope = current.get()
-    while scope is not None:
-        if scope.running:
-            yield scope
-        scope = scope.outer
-
-
-def enclosing() -> Deadline | None:
-    """Return the scope that a new one is inside of: the innermost that was not left in time."""
-    scope = current.get()
-    while scope is not None and scope.left_in_time:
-        scope = scope.outer
-    return scope
-
-
-def being_cut_off() -> bool:
-    """Whether a deadline of its callers, and nobody else, is cutting off the running task."""
-    scope = current.get()
-    while scope is not None:
-        if scope.cut_off:
-            return True
-        scope = scope.outer
-    return False
-
-
-def read_length(value: Duration) -> int | None:
-    """
-    Read the length of a deadline; `None` for infinity.
-
-    Raises:
-        ConfigurationError: It is no time of at most a year, nor infinity.
-    """
-    if (type(value) is float or type(value) is int) and 0 < value <= YEAR:  # nearly always
-        return round(value * NANOS) or 1
-    length = number(value)
-    if length is not None and length == math.inf:
-        return None
-    if length is None or length > YEAR:
-        message = f"seconds must be a time of at most {YEAR:,} seconds or infinity"
-        raise ConfigurationError(f"{message}, not {show(value)}")
-    return nanoseconds(max(length, -YEAR))

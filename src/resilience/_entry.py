@@ -19,11 +19,11 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 from resilience import _fork
+from resilience._chain import scopes
 from resilience._core.circuit import Circuit, Refusal, Trial
 from resilience._core.outcome import CLOSED, HALF_OPEN, OPEN, Outcome, Override
 from resilience._core.slots import VOID, Slots, Token
 from resilience._core.tally import Tally
-from resilience._deadline import scopes
 from resilience._declared import Declared
 from resilience._listeners import Listeners
 from resilience._pool import Pool

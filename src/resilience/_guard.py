@@ -17,9 +17,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from resilience._admission import Admission
+from resilience._chain import being_cut_off, binding, current, enclosing
 from resilience._core.outcome import Outcome
 from resilience._core.slots import Token
-from resilience._deadline import Deadline, being_cut_off, binding, current, enclosing
+from resilience._deadline import Deadline
 from resilience._permit import Permit
 from resilience._plan import NEVER, Plan, untimed
 from resilience._tasks import is_cancellation, strand

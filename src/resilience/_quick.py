@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resilience._admission import FULL
-from resilience._deadline import current
+from resilience._chain import current
 from resilience._guard import Guard
 
 if TYPE_CHECKING:

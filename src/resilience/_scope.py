@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final, overload
 
 from resilience._awaitable import PLAIN, is_awaitable
-from resilience._deadline import Deadline, current, enclosing, read_length
+from resilience._chain import current, enclosing, forget_left
+from resilience._deadline import Deadline
 from resilience._streams import async_stream, stream
+from resilience._units import NANOS, YEAR, nanoseconds, number, show
 from resilience._wrap import wrap
+from resilience.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +64,7 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         detached: bool = False,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._length = read_length(seconds)
+        self._length = _read_length(seconds)
         self._detached = detached
         self._clock = clock
         self._open: set[Deadline] = set()
@@ -84,7 +88,9 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         scope = current.get()
         if scope is None or scope not in self._open:  # not the innermost one that is entered here
             scope = self._find(scope)
-        if scope is not None:
+        if scope is None:
+            forget_left()
+        else:
             self._open.discard(scope)
             exceeded = scope.leave(error)
             if exceeded is not None:
@@ -246,3 +252,21 @@ def _stop(scope: Deadline, error: BaseException | None) -> None:
             raise exceeded from error
         finally:
             del exceeded  # its traceback leads to this frame
+
+
+def _read_length(value: Duration) -> int | None:
+    """
+    Read the length of a deadline; `None` for infinity.
+
+    Raises:
+        ConfigurationError: It is no time of at most a year, nor infinity.
+    """
+    if (type(value) is float or type(value) is int) and 0 < value <= YEAR:  # nearly always
+        return round(value * NANOS) or 1
+    length = number(value)
+    if length is not None and length == math.inf:
+        return None
+    if length is None or length > YEAR:
+        message = f"seconds must be a time of at most {YEAR:,} seconds or infinity"
+        raise ConfigurationError(f"{message}, not {show(value)}")
+    return nanoseconds(max(length, -YEAR))

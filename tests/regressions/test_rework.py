@@ -27,8 +27,8 @@ from resilience import (
     deadline,
     remaining,
 )
+from resilience._chain import current
 from resilience._core.circuit import Circuit, Journal, taken
-from resilience._deadline import current
 from tests.support.runtime import AsyncRuntime, FakeClock, Runtime
 from tests.support.threads import Caller
 

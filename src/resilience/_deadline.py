@@ -221,7 +221,9 @@ class Deadline:
 
     def start(self) -> None:
         """Make it the current one and enforce it."""
-        self.enter()
+        self.before = current.get()
+        current.set(self)
+        self._stage = _RUNNING
         task = current_task()
         if task is not None:
             self._enforce(task)

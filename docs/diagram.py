@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from resilience import State
-from resilience._core.circuit import TRANSITIONS
+from resilience._core.transitions import TRANSITIONS
 
 PAGE = Path(__file__).parent / "explanation" / "state-machine.md"
 BEGIN = "<!-- diagram: begin -->"

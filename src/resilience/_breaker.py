@@ -25,7 +25,7 @@ from resilience.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resilience._core.circuit import Journal
+    from resilience._core.journal import Journal
     from resilience._registry import Registry
     from resilience._typing import Guarded, Method
     from resilience.settings import Fields, Settings

@@ -33,7 +33,7 @@ from resilience.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from resilience._core.circuit import Journal
+    from resilience._core.journal import Journal
     from resilience._snapshot import Snapshot
     from resilience._verdict import Verdict
     from resilience.settings import Settings

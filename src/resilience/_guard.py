@@ -47,7 +47,7 @@ from resilience.errors import DeadlineExceededError, RejectedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from resilience._core.circuit import Journal
+    from resilience._core.journal import Journal
     from resilience._entry import Entry
     from resilience._pool import Pool
 

@@ -14,7 +14,7 @@ from resilience._chain import current
 from resilience._guard import Guard
 
 if TYPE_CHECKING:
-    from resilience._core.circuit import Journal
+    from resilience._core.journal import Journal
     from resilience._core.slots import Token
     from resilience._plan import Plan
     from resilience._pool import Pool

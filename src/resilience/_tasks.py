@@ -24,7 +24,8 @@ def current_task() -> Any:
         task = _asyncio_task(loop)
         if task is not None:
             return task
-    if (_announced is not None or _find_sniffio()) and _announced.name == "trio":
+    announced = _announced or _find_sniffio()
+    if announced is not None and announced.name == "trio":
         try:
             return _trio_task()
         except RuntimeError:  # trio runs here, but no task of its
@@ -82,17 +83,17 @@ def _find_asyncio(_: object = None) -> Any:
     return running()
 
 
-def _find_sniffio() -> bool:
+def _find_sniffio() -> Any:
     """
     Find where trio writes its name while it runs in this thread.
 
     To ask trio itself costs ten times as much where it does not.
     """
     if "sniffio" not in _modules:
-        return False
+        return None
     announced = getattr(_modules["sniffio"], "thread_local", None)
     globals().update(_announced=announced)
-    return announced is not None
+    return announced
 
 
 def _find_trio() -> Any:

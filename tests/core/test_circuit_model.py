@@ -18,7 +18,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from resilience._core.circuit import Circuit, Journal, Rules, Trial
+from resilience._core.circuit import Circuit, Rules, Trial
+from resilience._core.journal import Journal
 from resilience._core.outcome import Override, State
 from tests.support.model import CircuitModel
 from tests.support.whole import check_circuit

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from docs import diagram
 from resilience import State
-from resilience._core.circuit import TRANSITIONS
+from resilience._core.transitions import TRANSITIONS
 
 
 def test_the_page_shows_the_machine_as_it_is() -> None:

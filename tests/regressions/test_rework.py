@@ -28,7 +28,8 @@ from resilience import (
     remaining,
 )
 from resilience._chain import current
-from resilience._core.circuit import Circuit, Journal, taken
+from resilience._core.circuit import Circuit
+from resilience._core.journal import Journal, taken
 from tests.support.runtime import AsyncRuntime, FakeClock, Runtime
 from tests.support.threads import Caller
 

@@ -218,7 +218,27 @@ class Entry(Results):
         if self.listeners.all:
             from resilience._events import CallRejected  # noqa: PLC0415 - few have listeners
 
-            self.listeners.put(CallRejected(name=self.name, outcome=outcome, at=seconds(now)))
+            refused = CallRejected(
+                name=self.name,
+                outcome=outcome,
+                state=self.circuit.state,
+                reason=self._why(outcome),
+                at=seconds(now),
+            )
+            self.listeners.put(refused)
+
+    def _why(self, outcome: Outcome) -> str:
+        """Say why a call was refused."""
+        circuit = self.circuit
+        if outcome is Outcome.BULKHEAD_FULL:
+            return f"none of {self.pool.slots.capacity} slots is free"
+        if outcome is Outcome.EXPIRED:
+            return "the caller's time is over"
+        if circuit.override is Override.OPEN:
+            return "forced open"
+        if circuit.state is HALF_OPEN:
+            return "the trials are taken"
+        return "" if circuit.last is None else circuit.last.reason
 
     def give_up(self) -> None:
         """Count a call that was cancelled before it was admitted."""

@@ -288,7 +288,9 @@ class Guard(Admission):
         )
         self.put(token)
         if verdict.outcome is TIMEOUT:
-            self.entry.tell_timeout(duration, now)
+            # A late result is judged as if it were cut off, and has no error.
+            cut_off = verdict is CUT_OFF and error is not None
+            self.entry.tell_timeout(duration, now, by_caller=cut_off)
 
     def worker_ended(self, token: Token) -> None:
         """Lay back the slot of a call whose thread was left behind, and has ended."""

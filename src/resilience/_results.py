@@ -212,11 +212,18 @@ class Results(ABC):
             )
             self.listeners.put(changed)
 
-    def tell_timeout(self, duration: int, now: int) -> None:
+    def tell_timeout(self, duration: int, now: int, *, by_caller: bool) -> None:
         """Tell the listeners of a call that took too long."""
         if self.listeners.all:
             from resilience._events import CallTimedOut  # noqa: PLC0415 - few have listeners
 
-            late = CallTimedOut(name=self.name, elapsed=seconds(duration), at=seconds(now))
+            whose = "the caller's deadline" if by_caller else "the call's own timeout"
+            late = CallTimedOut(
+                name=self.name,
+                elapsed=seconds(duration),
+                state=self.circuit.state,
+                reason=f"{whose} was over",
+                at=seconds(now),
+            )
             self.listeners.put(late)
             self.listeners.deliver()

@@ -313,6 +313,8 @@ class Entry(Results):
         with self.lock:
             self._read(self.circuit.journal, now, draw)
             taken = self._snapshot(now)
+        if self.moves is not None and self.moves.owe(now):
+            self.listeners.put_call(self.moves.catch_up, now)
         self.listeners.deliver()
         return taken
 

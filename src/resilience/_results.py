@@ -21,6 +21,7 @@ from resilience._core.outcome import Outcome
 from resilience._core.slots import VOID, Token
 from resilience._core.tally import Tally
 from resilience._listeners import Listeners
+from resilience._log import Moves
 from resilience._units import seconds
 
 if TYPE_CHECKING:
@@ -37,7 +38,17 @@ __all__ = ["Results"]
 class Results(ABC):
     """What is counted and judged of the calls of one name."""
 
-    __slots__ = ("circuit", "clock", "listeners", "lock", "name", "notes", "random", "tally")
+    __slots__ = (
+        "circuit",
+        "clock",
+        "listeners",
+        "lock",
+        "moves",
+        "name",
+        "notes",
+        "random",
+        "tally",
+    )
 
     def __init__(
         self,
@@ -51,6 +62,8 @@ class Results(ABC):
         self.clock = clock
         self.random = random
         self.listeners = Listeners() if listeners is None else listeners
+        self.moves: Moves | None = None
+        """What is logged of its circuit; `None` until that first moves."""
         self.lock = RLock()
         self.circuit = Circuit(settings.rules(), clock())
         self.tally = Tally(settings.bounds())
@@ -199,7 +212,12 @@ class Results(ABC):
 
     def _changed(self) -> None:
         last = self.circuit.last
-        if self.listeners.all and last is not None:
+        if last is None:
+            return
+        if self.moves is None:
+            self.moves = Moves(self.name)
+        self.listeners.put_call(self.moves.tell, last)
+        if self.listeners.all:
             from resilience._events import StateChanged  # noqa: PLC0415 - few have listeners
 
             changed = StateChanged(

@@ -476,3 +476,52 @@ def test_a_callback_that_fails_is_the_sdks_to_tell(
             assert collected.metrics() == {}
         broken[0] = False
         assert collected.series("resilience.in_flight") == {("db",): 0}
+
+
+WITHOUT = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith(sys.argv[1]):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+try:
+    import resilience.opentelemetry
+    print("imported")
+    import resilience.opentelemetry.durations
+except ImportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("missing", "says"),
+    [
+        (
+            "opentelemetry",
+            (
+                "resilience.opentelemetry needs opentelemetry-api: "
+                "install python-resilience[opentelemetry]\n"
+            ),
+        ),
+        (
+            "opentelemetry.sdk",
+            "imported\nresilience.opentelemetry.durations needs opentelemetry-sdk: install it\n",
+        ),
+    ],
+)
+def test_without_opentelemetry_the_import_names_what_to_install(missing: str, says: str) -> None:
+    """
+    The interface is enough for all but the histogram, which needs the SDK.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, missing],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert done.stdout == says

@@ -22,23 +22,31 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, final
 
 import attrs
-from opentelemetry.sdk.metrics import Histogram as HistogramInstrument
-from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
-    Histogram,
-    HistogramDataPoint,
-    Metric,
-    MetricExporter,
-    MetricExportResult,
-    MetricsData,
-    ResourceMetrics,
-    ScopeMetrics,
-)
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from resilience import Latency, Registry, default_registry
 from resilience._names import plain
 from resilience.opentelemetry.metrics import SCOPE, durations, version
+
+try:
+    from opentelemetry.sdk.metrics import Histogram as HistogramInstrument
+    from opentelemetry.sdk.metrics.export import (
+        AggregationTemporality,
+        Histogram,
+        HistogramDataPoint,
+        Metric,
+        MetricExporter,
+        MetricExportResult,
+        MetricsData,
+        ResourceMetrics,
+        ScopeMetrics,
+    )
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+except ImportError as error:
+    raise ImportError(
+        "resilience.opentelemetry.durations needs opentelemetry-sdk: install it",
+        name=error.name,
+        path=error.path,
+    ) from error
 
 __all__ = ["DurationExporter"]
 

@@ -85,7 +85,8 @@ class Site:
         if not request.path:
             # The page's own addresses are relative. One slash: two would lead to another host.
             root = quote(request.root.strip("/"))
-            return Reply(307, (("location", f"/{root}/" if root else "/"),))
+            location = f"/{root}/" if root else "/"
+            return Reply(307, (("content-type", "text/plain"), ("location", location)))
         if request.path == "/":
             return Reply(200, _document.headers(), _document.body())
         if request.method == "HEAD":

@@ -305,6 +305,21 @@ class Deadline:
             self._cut_off = alarm.alone
         return bound.error() if alarm.disarm(error) else None
 
+    def lift(self) -> None:
+        """
+        Bind nobody from now on, though it is left later: what had to be done in time is done.
+
+        Where its alarm has rung already, nothing changes. It is then to be left as of a moment at
+        which it had not run out, so that it stays lifted.
+        """
+        alarm = self._alarm
+        if not self.running or (alarm is not None and alarm.rang):
+            return
+        self._stage = _LEFT
+        if alarm is not None and self._watch is None:  # otherwise it is set for another scope
+            alarm.reset(None)
+        self._let_go()
+
     def _unwatch(self) -> Deadline:
         watch, self._watch = self._watch, None
         if watch is None or watch.bound is None:

@@ -249,6 +249,19 @@ def test_a_response_that_has_begun_is_not_answered_again(task: AsyncRuntime, err
     assert exchange.sent == [START, PART]
 
 
+def test_what_the_application_left_behind_cannot_send_any_more(task: AsyncRuntime) -> None:
+    """Once it was answered in its place, the connection is closed to it."""
+    left: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        left.append(send)
+        raise RejectedError
+
+    said = played(task, app)
+    assert isinstance(task.raised(left[0], START), OSError)
+    assert (said.status, len(said.sent)) == (503, 2)
+
+
 def test_an_answer_to_head_has_no_body(task: AsyncRuntime) -> None:
     """Its headers are those of the body it would have."""
     exchange = Exchange(Middleware(raises(RejectedError())), method="HEAD")

@@ -103,6 +103,7 @@ class Middleware:
             instead = None if response.started else problem(error)
             if instead is None:
                 raise
+            response.taken_over = True
             await _Answer(instead)(scope, receive, send)
 
     async def _serve(self, scope: Any, receive: Any, response: _Response) -> None:
@@ -133,14 +134,18 @@ class Middleware:
 class _Response:
     """What the application sends, and how far it has come."""
 
-    __slots__ = ("_send", "budget", "started")
+    __slots__ = ("_send", "budget", "started", "taken_over")
 
     def __init__(self, send: Send, budget: Budget | None) -> None:
         self._send = send
         self.budget = budget
         self.started = False
+        self.taken_over = False
 
     async def send(self, message: Any) -> None:
+        if self.taken_over:
+            # By a task that the application has left behind: to it the connection is closed.
+            raise ConnectionAbortedError("the request was answered in place of the application")
         kind = message["type"]
         if kind == "http.response.start":
             self.started = True

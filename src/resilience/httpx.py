@@ -90,8 +90,9 @@ class Transport(httpx.BaseTransport):
         registry: Registry | None = default_registry,
         **settings: Unpack[Options],
     ) -> None:
-        self._policy = Policy(_KINDS, registry, settings)
         self._wrapped = httpx.HTTPTransport() if wrapped is None else wrapped
+        opaque = type(self._wrapped) is httpx.HTTPTransport
+        self._policy = Policy(_KINDS, registry, settings, opaque=opaque)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """

@@ -7,10 +7,11 @@ the way (a header, shorter timeouts) belongs to this sending of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from resilience._http.exchange import Exchange, shorter
-from resilience._http.retry_after import retry_after
+from resilience._http.policy import host_and_port
+from resilience._units import NANOS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncPieces", "Pieces", "asend", "send"]
 
-ASKS: Final = (429, 503)
-"""The statuses whose `Retry-After` is heeded."""
-
-
 def send(policy: Policy, wrapped: Any, request: Any, pieces: type[Pieces]) -> Any:
     """Send a request and return its response, whose body is guarded as well."""
     exchange = policy.exchange(request.method, _host(request.url))
@@ -30,8 +27,9 @@ def send(policy: Policy, wrapped: Any, request: Any, pieces: type[Pieces]) -> An
         return wrapped.handle_request(request)
     before = request.extensions, request.headers
     try:
-        exchange.admit()
-        _prepare(request, exchange, policy)
+        left = exchange.admit(opaque=policy.opaque)
+        if left is not None:
+            _prepare(request, exchange, policy, left)
         response = wrapped.handle_request(request)
     except BaseException as error:
         failed = exchange.failed(error)
@@ -41,7 +39,7 @@ def send(policy: Policy, wrapped: Any, request: Any, pieces: type[Pieces]) -> An
     finally:
         request.extensions, request.headers = before
     try:
-        _answered(policy, exchange, response)
+        policy.look(exchange, response.status_code, response)
     except BaseException:
         response.close()
         raise
@@ -59,8 +57,9 @@ async def asend(policy: Policy, wrapped: Any, request: Any, pieces: type[AsyncPi
         return await wrapped.handle_async_request(request)
     before = request.extensions, request.headers
     try:
-        await exchange.aadmit()
-        _prepare(request, exchange, policy)
+        left = await exchange.aadmit()
+        if left is not None:
+            _prepare(request, exchange, policy, left)
         response = await wrapped.handle_async_request(request)
     except BaseException as error:
         failed = exchange.failed(error)
@@ -70,7 +69,7 @@ async def asend(policy: Policy, wrapped: Any, request: Any, pieces: type[AsyncPi
     finally:
         request.extensions, request.headers = before
     try:
-        _answered(policy, exchange, response)
+        policy.look(exchange, response.status_code, response)
     except BaseException:
         await response.aclose()
         raise
@@ -89,21 +88,7 @@ class Pieces:
         self._exchange = exchange
 
     def __iter__(self) -> Iterator[bytes]:
-        exchange, source = self._exchange, iter(self._stream)
-        while True:
-            try:
-                exchange.resume()
-                piece = next(source, None)
-            except BaseException as error:
-                failed = exchange.failed(error)
-                if failed is error:
-                    raise
-                raise failed from error
-            if piece is None:
-                exchange.ended()
-                return
-            exchange.paused()
-            yield piece
+        return self._exchange.pieces(iter(self._stream))
 
     def close(self) -> None:
         """Close the response; if it was not read to its end, it is judged by what was read."""
@@ -154,8 +139,7 @@ class Timeouts(dict[str, float | None]):
     """The timeouts of a request, each cut to the time that is left when it is asked for."""
 
     def __init__(self, given: dict[str, float | None], exchange: Exchange) -> None:
-        left = exchange.left()
-        super().__init__({kind: shorter(given.get(kind), left) for kind in PHASES})
+        super().__init__(given)
         self._exchange = exchange
 
     def get(self, key: str, default: Any = None, /) -> Any:
@@ -163,41 +147,26 @@ class Timeouts(dict[str, float | None]):
         return shorter(super().get(key, default), self._exchange.left())
 
 
-PHASES: Final = ("connect", "read", "write", "pool")
-
-
-def _prepare(request: Any, exchange: Exchange, policy: Policy) -> None:
+def _prepare(request: Any, exchange: Exchange, policy: Policy, left: int) -> None:
     """Give a request what is left of the time."""
-    left = exchange.budget()
-    if left is None:
-        return
     extensions = request.extensions
-    timeouts = Timeouts(extensions.get("timeout") or {}, exchange)
-    request.extensions = {**extensions, "timeout": timeouts}
+    given = extensions.get("timeout") or {}
+    ask, most = given.get, left / NANOS
+    cut = {
+        "connect": most if (own := ask("connect")) is None or own > most else own,
+        "read": most if (own := ask("read")) is None or own > most else own,
+        "write": most if (own := ask("write")) is None or own > most else own,
+        "pool": most if (own := ask("pool")) is None or own > most else own,
+    }
+    if not exchange.bound:
+        request.extensions = {**extensions, "timeout": cut}
+        return
+    request.extensions = {**extensions, "timeout": Timeouts(cut, exchange)}
     if policy.write is not None:
-        request.headers = headers = request.headers.copy()
+        headers = request.headers
+        request.headers = headers = type(headers)(headers)
         headers[policy.header] = policy.write(left)
 
 
-def _answered(policy: Policy, exchange: Exchange, response: Any) -> None:
-    """Look at the head of a response."""
-    status = response.status_code
-    try:
-        failed = policy.failed(status, response)
-    except BaseException:
-        exchange.ignored()
-        raise
-    if failed:
-        headers = response.headers
-        wait = retry_after(headers.get("Retry-After"), headers.get("Date")) if status in ASKS else None
-        exchange.answered(f"status {status}", wait)
-    else:
-        exchange.answered()
-
-
 def _host(url: Any) -> str:
-    port = url.port  # None where it is the scheme's own
-    host: str = url.host
-    if ":" in host:
-        host = f"[{host}]"
-    return host if port is None else f"{host}:{port}"
+    return host_and_port(url.host, url.port)  # which is None where it is the scheme's own

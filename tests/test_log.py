@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import subprocess
 import sys
@@ -11,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from resilience import CircuitBreaker, Command, Registry, State, _log
-from resilience._core.circuit import Event, Transition
+from resilience import CircuitBreaker, Command, ConfigurationError, Registry, State, _log
+from resilience._core.transitions import Event, Transition
 from tests.support.runtime import FakeClock, Runtime
 from tests.support.threads import Caller
 
@@ -335,6 +336,7 @@ breaker.acquire().fail()
 # -- warnings of misuse
 
 
+@pytest.mark.promise("M5")
 def test_a_topic_is_told_once_a_minute(
     said: Any, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:
@@ -369,3 +371,20 @@ def test_what_is_kept_of_topics_is_bounded(said: Any) -> None:
         _log.warn(f"topic {number}", "told")
     assert len(said.records) == 3000
     assert len(_log._last) <= 1000
+
+
+@pytest.mark.promise("M5")
+@pytest.mark.parametrize("character", ["\n", "\r", "\x00", "\x1b", "\x85", "\u2028", "\u202e"])
+def test_a_warning_is_one_line_whatever_the_name(said: Any, character: str) -> None:
+    """
+    A name that could break a line, or colour it, is refused; so a warning about it is one line.
+    """
+    with pytest.raises(ConfigurationError):
+        CircuitBreaker(f"db{character}", registry=Registry())
+    breaker = CircuitBreaker("a ' name \" of \\ any % kind", registry=Registry())
+    for _ in range(2):
+        contextvars.copy_context().run(breaker.__enter__)
+    breaker.__exit__(None, None, None)
+    for record in said.records:
+        assert record.getMessage().isprintable()
+    assert len(said.records) == 1

@@ -15,6 +15,7 @@ import importlib
 import inspect
 import sys
 import time
+import traceback
 from typing import Any
 
 from proof import page, results
@@ -36,13 +37,15 @@ def main() -> None:
     part = given.pop("part")
     if part is None:
         parser.print_help()
-    elif part == "all":
-        for name in PARTS:
-            play(name, {})
+        return
+    held = True
+    if part == "all":
+        for name in PARTS:  # also those after one that broke
+            held &= play(name, arguments(name))
     elif part != "page":
-        play(part, given)
-    if part is not None:
-        page.write()
+        held = play(part, given)
+    page.write()
+    sys.exit(not held)
 
 
 def whole(text: str) -> int:
@@ -56,18 +59,25 @@ def arguments(name: str) -> dict[str, Any]:
     return {name: each.default for name, each in inspect.signature(run).parameters.items()}
 
 
-def play(name: str, given: dict[str, Any]) -> None:
-    """Play one part, show its figures and keep them."""
+def play(name: str, given: dict[str, Any]) -> bool:
+    """Play one part, show its figures and keep them; return whether all promises held."""
     full = arguments(name)
     print(f"== {name}: {PARTS[name].what}", flush=True)
     before = time.monotonic()
-    figures = importlib.import_module(f"proof.{name}").run(**given)
+    broken = None
+    figures: dict[str, Any] = {}
+    try:
+        figures = importlib.import_module(f"proof.{name}").run(**given)
+    except AssertionError as error:
+        broken = str(error)
+        traceback.print_exc()
     took = time.monotonic() - before
     for what, figure in figures.items():
         print(f"{what}: {figure}")
     print(f"({took:.1f} s on Python {sys.version.split()[0]})", flush=True)
     changed = {name: value for name, value in given.items() if value != full[name]}
-    results.keep(name, changed, took, figures)
+    results.keep(name, changed, took, figures, broken)
+    return broken is None
 
 
 if __name__ == "__main__":

@@ -36,9 +36,12 @@ def figures(kept: Mapping[str, Any]) -> Iterator[str]:
         if result is None:
             yield "Not played yet.\n"
             continue
+        if result["broken"] is not None:
+            yield f"**Broken**: {result['broken']}\n"
         found = "; ".join(f"{what}: {_shown(figure)}" for what, figure in result["figures"].items())
         where = f"{result['date']}, {result['python']}, {result['machine']}"
-        yield f"{found}. (`{result['command']}`, {result['seconds']:,.0f} s, {where})\n"
+        took = f"{result['seconds']:,.0f} s"
+        yield f"{found or 'No figures'}. (`{result['command']}`, {took}, {where})\n"
 
 
 def _shown(figure: Any) -> str:

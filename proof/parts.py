@@ -28,4 +28,14 @@ PARTS = {
         "5,000,000 events",
         "100,000,000 events",
     ),
+    "cancels": Part(
+        "Calls that are cancelled at random, on each event loop, and a count of who is inside",
+        "100,000 calls on each",
+        "1,000,000 calls on each: no slot and no trial missing, nobody left waiting",
+    ),
+    "signals": Part(
+        "KeyboardInterrupt by a timer in sync calls: decorated, `call`, `with cmd.acquire()`",
+        "5,000 strikes each",
+        "50,000 strikes each: no slot, no trial and no lock held once what is left is collected",
+    ),
 }

@@ -22,10 +22,17 @@ def read() -> dict[str, Any]:
     return kept
 
 
-def keep(part: str, arguments: dict[str, Any], took: float, figures: dict[str, Any]) -> None:
-    """Put the figures of one part in the place of its older ones."""
+def keep(
+    part: str,
+    arguments: dict[str, Any],
+    took: float,
+    figures: dict[str, Any],
+    broken: str | None = None,
+) -> None:
+    """Put the figures of one part, or what broke, in the place of its older ones."""
     results = read()
     results[part] = {
+        "broken": broken,
         "command": _command(part, arguments),
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "seconds": round(took, 1),
@@ -34,7 +41,7 @@ def keep(part: str, arguments: dict[str, Any], took: float, figures: dict[str, A
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "figures": figures,
     }
-    text = json.dumps(dict(sorted(results.items())), indent=2) + "\n"
+    text = json.dumps(dict(sorted(results.items())), indent=2, ensure_ascii=False) + "\n"
     FILE.write_text(text, encoding="utf-8")
 
 

@@ -38,4 +38,10 @@ PARTS = {
         "5,000 strikes each",
         "50,000 strikes each: no slot, no trial and no lock held once what is left is collected",
     ),
+    "sweep": Part(
+        "Nine kinds of exception at every suspension of every async entry point, and at every line "
+        "of the library in every sync one",
+        "all suspensions; at each line one kind, in turn",
+        "all of it, on each Python of the machine",
+    ),
 }

@@ -44,4 +44,9 @@ PARTS = {
         "all suspensions; at each line one kind, in turn",
         "all of it, on each Python of the machine",
     ),
+    "fuzz": Part(
+        "Hostile values for every setting, hostile names, and what becomes of both in a scrape",
+        "100,000 values",
+        "10,000,000 values: typed errors alone",
+    ),
 }

@@ -52,7 +52,7 @@ class CustomExit(BaseException):
 
 KINDS: dict[str, Callable[[], BaseException]] = {
     "CancelledError": asyncio.CancelledError,
-    "trio.Cancelled": lambda: cancelled_in_trio(),
+    "trio.Cancelled": lambda: cancelled_in_trio(),  # noqa: PLW0108 - it is defined below
     "KeyboardInterrupt": KeyboardInterrupt,
     "SystemExit": SystemExit,
     "GeneratorExit": GeneratorExit,

@@ -100,3 +100,14 @@ def test_nothing_is_held_after_an_exception_at_any_line() -> None:
     Whatever is raised in front of whatever line of a sync call, nothing is held after it.
     """
     assert played("sweep", "at_lines", kinds=1)["thrown at lines"] > 20_000
+
+
+@pytest.mark.promise("J4", "K1", "K2", "E4")
+def test_hostile_values_and_names_meet_typed_errors_alone() -> None:
+    """
+    Of 100,000 values some are taken and work, and the others are refused by a typed error.
+    """
+    figures = played("fuzz", values=100_000)
+    assert figures["taken"] > 10_000
+    assert figures["refused"] > 10_000
+    assert figures["names scraped"] > 100

@@ -111,3 +111,25 @@ def test_hostile_values_and_names_meet_typed_errors_alone() -> None:
     assert figures["taken"] > 10_000
     assert figures["refused"] > 10_000
     assert figures["names scraped"] > 100
+
+
+@pytest.mark.promise("I5", "I7")
+def test_nobody_hangs_or_speaks_after_a_fork_or_at_an_exit() -> None:
+    """
+    Fifty times a busy process forks or ends: nobody hangs, and nothing is said on stderr.
+    """
+    figures = played("forks", times=50)
+    assert figures["forks"] + figures["exits"] >= 50
+    assert figures["bytes on stderr"] == 0
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.promise("D7", "I4", "I8", "J2")
+def test_a_minute_of_threads_asyncio_and_trio_leaves_nothing_behind() -> None:
+    """
+    After a minute of calls from everywhere to one registry nothing has grown.
+
+    No thread, task or descriptor is left, and each call was counted once.
+    """
+    figures = played("soak", seconds=60)
+    assert figures["calls"] > 100_000

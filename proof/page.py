@@ -38,10 +38,28 @@ def figures(kept: Mapping[str, Any]) -> Iterator[str]:
             continue
         if result["broken"] is not None:
             yield f"**Broken**: {result['broken']}\n"
-        found = "; ".join(f"{what}: {_shown(figure)}" for what, figure in result["figures"].items())
+        table = result["figures"].get("table")
+        if table is not None:
+            yield from rows(table)
+        found = "; ".join(f"{what}: {_shown(figure)}" for what, figure in numbers(result))
         where = f"{result['date']}, {result['python']}, {result['machine']}"
         took = f"{result['seconds']:,.0f} s"
-        yield f"{found or 'No figures'}. (`{result['command']}`, {took}, {where})\n"
+        yield f"{found + '. ' if found else ''}(`{result['command']}`, {took}, {where})\n"
+
+
+def numbers(result: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the figures that are no table."""
+    return [(what, figure) for what, figure in result["figures"].items() if what != "table"]
+
+
+def rows(table: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """Write a table: a row for each name."""
+    columns = list(next(iter(table.values())))
+    yield f"| | {' | '.join(columns)} |"
+    yield "|---" * (1 + len(columns)) + "|"
+    for name, cells in table.items():
+        yield f"| {name} | {' | '.join(cells[column] for column in columns)} |"
+    yield ""
 
 
 def _shown(figure: Any) -> str:

@@ -60,4 +60,14 @@ PARTS = {
         "30 minutes and at least 100,000,000 calls: flat memory (at most 0.5 MiB an hour), no "
         "thread, task or descriptor left",
     ),
+    "rivals": Part(
+        "Other libraries in the same situations",
+        "nothing",
+        "every situation with every library",
+    ),
+    "schedules": Part(
+        "Every pair of operations on two threads, one stopped before each of its lines in turn",
+        "every pair, at one line of 60",
+        "every pair, at every line, from five states: each equals some order of the steps",
+    ),
 }

@@ -133,3 +133,16 @@ def test_a_minute_of_threads_asyncio_and_trio_leaves_nothing_behind() -> None:
     """
     figures = played("soak", seconds=60)
     assert figures["calls"] > 100_000
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.promise("I1", "A9", "A13", "B9", "D1")
+def test_two_threads_do_what_some_order_of_their_steps_does() -> None:
+    """
+    Wherever one operation is stopped while another runs, they equal one order of their steps.
+
+    Every pair of them is played, from five states of the circuit.
+    """
+    figures = played("schedules", share=60)
+    assert figures["pairs"] == 225
+    assert figures["schedules"] > 1000

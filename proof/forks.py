@@ -130,8 +130,12 @@ async def main():
 
 if ways & 2:
     asyncio.run(main())
-permit = plain.acquire()
-entered = bulkhead.__enter__()
+held_on = []
+for take in (plain.acquire, breaker.acquire, bulkhead.acquire, bulkhead.__enter__):
+    try:
+        held_on.append(take())
+    except RejectedError:
+        pass
 stream = plain(lambda: (yield 1))
 if ways & 4:
     raise SystemExit(7)

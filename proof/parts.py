@@ -70,4 +70,10 @@ PARTS = {
         "every pair, at one line of 60",
         "every pair, at every line, from five states: each equals some order of the steps",
     ),
+    "mutants": Part(
+        "Concurrency mistakes, planted one by one: locks not taken, `finally` skipped, "
+        "generations not looked at, tokens laid back twice, waiters not woken",
+        "nothing",
+        "each mistake that can be planted, looked for by the schedules and the tests",
+    ),
 }

@@ -108,8 +108,7 @@ def hyx(predicate: Any, listener: Any) -> Guard:
 
     if predicate is not None or listener is not None:
         raise CannotError
-    breaker = consecutive_breaker(Exception, 1, SLEEP, 1)
-    return breaker
+    return consecutive_breaker(Exception, 1, SLEEP, 1)
 
 
 def pyresilience(predicate: Any, listener: Any) -> Guard:

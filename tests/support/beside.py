@@ -246,6 +246,7 @@ class Beside:
     def it_is_reset(self, _: int) -> None:
         """Close with an empty window."""
         self.hits[self.model.state, "is reset"] += 1
+        self._read(self.circuit.journal)
         last = self.circuit.last
         self.circuit.reset(self.now)
         self.model.reset(self.now)

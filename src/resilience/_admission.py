@@ -173,10 +173,9 @@ class Admission:
         """Whether there is a waiting room, and others than this call's own callers hold slots."""
         slots, here = self._slots.slots, strand()
         mine = sum(
-            isinstance(scope.source, Token) and scope.source.home is slots.free
-            for scope in scopes()
+            isinstance(holder, Token) and holder.home is slots.free
             # What a child task waits for, its parent may free: it need not wait for the child.
-            if scope.strand == here
+            for holder in (scope.holder for scope in scopes() if scope.strand == here)
         )
         return slots.max_waiting > 0 and (slots.capacity is None or mine < slots.capacity)
 

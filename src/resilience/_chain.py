@@ -47,6 +47,9 @@ def scopes() -> Iterator[Deadline]:
 def enclosing() -> Deadline | None:
     """Return the scope that a new one is inside of: the innermost that was not left in time."""
     scope = current.get()
+    if scope is not None and scope.lost:
+        forget_left()
+        scope = current.get()
     while scope is not None and scope.left_in_time:
         scope = scope.outer
     return scope

@@ -7,6 +7,8 @@ Deadlines: a moment after which work is of no use, ambient as in Go's `context`.
   One that ran out stays so. One whose entering was interrupted never binds.
 - A scope opened in a task is enforced there by an alarm. Carried to another task or thread it is
   enforced by each command there, and by whoever asks `remaining()`.
+- A scope knows weakly who entered it. If an interrupt kept that one from leaving it, it has been
+  lost: it binds nobody, and whoever next enters a scope there takes it off.
 - Each scope has the clock it was made with; chains may mix clocks, so what is compared is the
   time left.
 """
@@ -27,8 +29,16 @@ from resilience.errors import DeadlineExceededError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
+    from weakref import ref
 
     from resilience._alarm import Alarm
+
+    class Holder(Protocol):
+        """Who entered a scope and is to leave it."""
+
+        def holds(self, scope: object, /) -> bool: ...
+
 
 __all__ = ["Deadline"]
 
@@ -78,12 +88,12 @@ class Deadline:
         "_clock",
         "_cut_off",
         "_ends",
+        "_holder",
         "_stage",
         "_watch",
         "before",
         "name",
         "outer",
-        "source",
         "started",
         "strand",
     )
@@ -95,7 +105,7 @@ class Deadline:
         outer: Deadline | None,
         started: int | None = None,
         name: str | None = None,
-        source: object = None,
+        holder: ref[Holder] | None = None,
     ) -> None:
         if started is None:
             started = clock()
@@ -112,7 +122,7 @@ class Deadline:
         self._watch: _Watch | None = None
         self._carriers = _NOBODY
         self.name = name
-        self.source = source
+        self._holder = holder
         self.strand: object = None if outer is None else outer.strand
         """The task or thread that entered it, if it or one around it holds a contended slot."""
 
@@ -166,20 +176,32 @@ class Deadline:
         return left / NANOS if left > 0 else 0.0
 
     @property
+    def holder(self) -> Holder | None:
+        """Who entered it, if it keeps that in mind and they are still there."""
+        return None if self._holder is None else self._holder()
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is entered, and an interrupt has kept its holder from leaving it."""
+        if self._holder is None or self._stage is not _RUNNING:
+            return False
+        holder = self._holder()
+        return holder is None or not holder.holds(self)
+
+    @property
     def running(self) -> bool:
         """Whether it is entered."""
-        return self._stage is _RUNNING
+        return self._stage is _RUNNING and not self.lost
 
     @property
     def left_in_time(self) -> bool:
-        """Whether it was left before its end: it binds nobody any more."""
-        return self._stage is _LEFT
+        """Whether it was left before its end, or lost: it binds nobody any more."""
+        return self._stage is _LEFT or self.lost
 
     @property
     def binds(self) -> bool:
         """Whether it has an end, was entered, and was not left before the end."""
-        stage = self._stage
-        return self._ends is not None and (stage is _RUNNING or stage is _OVER)
+        return self._ends is not None and (self._stage is _OVER or self.running)
 
     def first(self) -> Deadline | None:
         """Return the scope that ends first, of this one and those around it; `None`: none binds."""

@@ -193,7 +193,7 @@ class Entry(Results):
         if self.circuit.state is not HALF_OPEN or self.circuit.override is Override.OPEN:
             return False
         generation = self.circuit.generation
-        tokens = (scope.source for scope in scopes())
+        tokens = (scope.holder for scope in scopes())
         return any(
             token.owner is self and token.trial is not None and token.generation == generation
             for token in tokens

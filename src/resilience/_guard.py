@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import ref
 
 from resilience._admission import Admission
 from resilience._chain import being_cut_off, binding, current, enclosing
@@ -162,7 +163,7 @@ class Guard(Admission):
         """Enter the scope of a call that is inside of `outer`."""
         entry = self.entry
         token.scope = scope = Deadline(
-            entry.clock, timeout, outer, token.started, entry.name, token
+            entry.clock, timeout, outer, token.started, entry.name, ref(token)
         )
         if token.plan.nested or scope.strand is not None:
             scope.strand = strand()

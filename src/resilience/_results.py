@@ -169,6 +169,8 @@ class Results(ABC):
                     self._record(generation, trial, now, draw, error=text, slow=slow, hold=hold)
                 elif generation:
                     self._let_go(generation, trial, verdict)
+            elif trial is not None:  # this ends what an interrupt has left half settled
+                self.circuit.give_back(trial)
             token.trial = token.owner = None
             # What was written since, by calls that have not seen what this result changed.
             self._read(self.circuit.journal, now, draw)

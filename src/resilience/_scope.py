@@ -6,6 +6,7 @@ import math
 import time
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final, overload
+from weakref import ref
 
 from resilience._awaitable import PLAIN, is_awaitable
 from resilience._chain import current, enclosing, forget_left
@@ -55,7 +56,7 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
     """
 
     __module__ = "resilience"
-    __slots__ = ("_clock", "_detached", "_length", "_open")
+    __slots__ = ("__weakref__", "_clock", "_detached", "_length", "_open")
 
     def __init__(
         self,
@@ -70,14 +71,20 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         self._open: set[Deadline] = set()
 
     def __enter__(self) -> Deadline:
-        scope = Deadline(self._clock, self._length, current.get() and self._outer())
+        outer = current.get() and self._outer()
+        scope = Deadline(self._clock, self._length, outer, None, None, ref(self))
+        self._open.add(scope)
         try:
             scope.start()
         except BaseException:
+            self._open.discard(scope)
             scope.leave()
             raise
-        self._open.add(scope)
         return scope
+
+    def holds(self, scope: object) -> bool:
+        """Whether a block of this object is inside of that scope."""
+        return scope in self._open
 
     def __exit__(
         self,
@@ -128,13 +135,17 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
 
         def call(*args: Any, **kwargs: Any) -> Any:
             scope = self._scope()
-            _start(scope)
             try:
-                result = fn(*args, **kwargs)
-            except BaseException as error:
-                _stop(scope, error)
+                try:
+                    _start(scope)
+                    result = fn(*args, **kwargs)
+                except BaseException as error:
+                    _stop(scope, error)
+                    raise
+                _stop(scope, None)
+            except BaseException:
+                _make_sure(scope)
                 raise
-            _stop(scope, None)
             if type(result) not in PLAIN and is_awaitable(result):
                 return awaited(result, scope)
             return result
@@ -203,13 +214,17 @@ class _Budget:
         return self.start()
 
     def run(self, step: Callable[[Any], Any], sent: Any) -> Any:
-        self._resume()
         try:
-            item = step(sent)
-        except BaseException as error:
-            _stop(self._scope, error)
+            try:
+                self._resume()
+                item = step(sent)
+            except BaseException as error:
+                _stop(self._scope, error)
+                raise
+            _stop(self._scope, None)
+        except BaseException:
+            _make_sure(self._scope)
             raise
-        _stop(self._scope, None)
         return item
 
     async def arun(self, step: Callable[[Any], Any], sent: Any) -> Any:
@@ -243,6 +258,12 @@ def _start(scope: Deadline) -> None:
     except BaseException:
         scope.leave()
         raise
+
+
+def _make_sure(scope: Deadline) -> None:
+    """Leave a scope that an interrupt has kept from being left."""
+    if scope.running:
+        scope.leave()
 
 
 def _stop(scope: Deadline, error: BaseException | None) -> None:

@@ -16,7 +16,7 @@ from resilience import (
     deadline,
     fallback,
 )
-from resilience._deadline import current
+from resilience._deadline import scopes
 from tests.support.runtime import FakeClock
 
 
@@ -78,7 +78,7 @@ class World:
             "trial": command.trials_running,
             "waiter": command.waiting or pool.waiting,
             "lock": any(lock._is_owned() for lock in locks),
-            "scope": current.get() is not None,
+            "scope": next(scopes(), None) is not None,
         }
         return " and ".join(name for name, is_held in kept.items() if is_held)
 

@@ -23,7 +23,7 @@ from random import Random
 from typing import Any
 
 from resilience import Command, Registry, RejectedError
-from resilience._deadline import current
+from resilience._deadline import current, scopes
 
 LONGEST = 150e-6
 """Seconds after which the timer strikes, at most."""
@@ -104,7 +104,7 @@ def still_held(command: Command) -> str:
         "slot": after.in_flight,
         "trial": after.trials_running,
         "lock": lock._is_owned(),
-        "scope": current.get() is not None,
+        "scope": next(scopes(), None) is not None,
     }
     return " and ".join(what for what, is_held in kept.items() if is_held)
 

@@ -71,7 +71,6 @@ def test_no_slot_and_no_trial_is_lost_by_cancelled_calls() -> None:
         assert figures[f"trials, {loop}"] > 100
 
 
-@pytest.mark.xfail(reason="a strike in `Entry.settle` or `Deadline.leave` leaves something held")
 @pytest.mark.promise("C1", "C4", "D2", "F1", "I10")
 def test_nothing_is_held_after_a_signal() -> None:
     """
@@ -93,7 +92,6 @@ def test_nothing_is_held_after_an_exception_at_any_suspension() -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.xfail(reason="in `settle`, `Deadline.leave` and `Token.__init__` something stays held")
 @pytest.mark.promise("C1", "C4", "F1", "I10")
 def test_nothing_is_held_after_an_exception_at_any_line() -> None:
     """

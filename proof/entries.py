@@ -16,7 +16,7 @@ from resilience import (
     deadline,
     fallback,
 )
-from resilience._deadline import scopes
+from resilience._chain import scopes
 from tests.support.runtime import FakeClock
 
 

@@ -23,7 +23,7 @@ from random import Random
 from typing import Any
 
 from resilience import Command, Registry, RejectedError
-from resilience._deadline import current, scopes
+from resilience._chain import current, scopes
 
 LONGEST = 150e-6
 """Seconds after which the timer strikes, at most."""

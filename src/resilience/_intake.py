@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast, final
 
 from resilience._budget_header import REQUEST_TIMEOUT, spelling
 from resilience._bulkhead import Bulkhead
-from resilience._deadline import Deadline, enclosing
+from resilience._chain import enclosing
+from resilience._deadline import Deadline
 from resilience._units import YEAR, nanoseconds, number, several, show
 from resilience.errors import ConfigurationError
 

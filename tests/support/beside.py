@@ -12,7 +12,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
-from resilience._core.circuit import Circuit, Journal, Rules, Trial
+from resilience._core.circuit import Circuit, Rules, Trial
+from resilience._core.journal import Journal
 from resilience._core.outcome import Override, State
 from tests.support.model import CircuitModel
 from tests.support.whole import check_circuit

@@ -23,7 +23,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from resilience._deadline import current, time_left
+from resilience._chain import current, time_left
 from resilience._permit import hold_of
 from resilience._plan import Plan
 from resilience._units import NANOS, seconds

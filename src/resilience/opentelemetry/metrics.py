@@ -22,7 +22,7 @@ from opentelemetry.metrics import (
 )
 
 from resilience import Latency, Outcome, Override, Registry, Snapshot, State
-from resilience._core.circuit import TRANSITIONS
+from resilience._core.transitions import TRANSITIONS
 from resilience._names import plain
 from resilience.settings import FIELDS
 

@@ -36,12 +36,17 @@ class QuickGuard(Guard):
         sends the call to `enter`.
         """
         entry = self.entry
-        journal = entry.circuit.passing
-        if journal is None or current.get() is not None:
+        circuit = entry.circuit
+        if circuit.passing is None or current.get() is not None:
             return None
         pool = self.pool
         token = pool.slots.grab()
         if token is None:
+            return None
+        # Now: whoever laid that slot back may have opened the circuit as well.
+        journal = circuit.passing
+        if journal is None:
+            self.put(token)
             return None
         if pool is not entry.own_pool:
             token.owner = entry  # it is another's slot, and must know whose call it is if lost

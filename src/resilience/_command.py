@@ -177,7 +177,7 @@ class Command(CircuitShell):
                 "max_concurrency must be an integer with thread isolation, not None: "
                 "nothing else bounds the threads"
             )
-        self._bounds.threaded = True
+        self._bounds.bound_threads()
         from resilience._thread_calls import function_on_thread  # noqa: PLC0415 - import quickly
         from resilience._worker import Workers as Made  # noqa: PLC0415
 

@@ -21,12 +21,14 @@ __all__ = ["Declared"]
 class Declared:
     """The settings of one name and where they come from. Not thread-safe; the entry locks."""
 
-    __slots__ = ("_said", "configured", "settings")
+    __slots__ = ("_said", "configured", "settings", "threaded")
 
     def __init__(self, configured: Mapping[str, Any]) -> None:
         self._said: tuple[tuple[str, Mapping[str, Any]], ...] = ()
         self.configured = configured
         self.settings = _merge((), configured)
+        self.threaded = False
+        """Whether its slots bound threads, and so must be counted."""
 
     def declare(self, name: str | None, fields: Mapping[str, Any], source: str) -> None:
         """
@@ -58,8 +60,13 @@ class Declared:
         self.settings = _merge(said, self.configured)
         self._said = said
 
-    def check(self, fields: Mapping[str, Any]) -> None:
+    def check(self, name: str | None, fields: Mapping[str, Any]) -> None:
         """Raise what `configure` would raise."""
+        if self.threaded and "max_concurrency" in fields and fields["max_concurrency"] is None:
+            raise ConfigurationError(
+                f"max_concurrency of {name!r} must be an integer, not None: "
+                "nothing else bounds its threads"
+            )
         _merge(self._said, {**self.configured, **fields})
 
     def configure(self, fields: Mapping[str, Any]) -> None:

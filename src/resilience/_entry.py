@@ -21,7 +21,6 @@ from resilience._listeners import Listeners
 from resilience._pool import Pool
 from resilience._results import Results
 from resilience._units import seconds
-from resilience.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,7 +45,6 @@ class Entry(Results):
         "abandoned",
         "fallback_slots",
         "pool",
-        "threaded",
     )
 
     def __init__(
@@ -65,8 +63,6 @@ class Entry(Results):
         self.pool = self._own
         """The slots that the commands of this name use: its own, or a bulkhead's they share."""
         self.fallback_slots: Slots | None = None
-        self.threaded = False
-        """Whether its slots bound threads, and so must be counted."""
         self.abandoned: weakref.WeakSet[Any] = _NOBODY
         _fork.remember(self)
 
@@ -93,13 +89,8 @@ class Entry(Results):
 
     def check(self, fields: Mapping[str, Any]) -> None:
         """Raise `ConfigurationError` if these cannot be configured."""
-        if self.threaded and "max_concurrency" in fields and fields["max_concurrency"] is None:
-            raise ConfigurationError(
-                f"max_concurrency of {self.name!r} must be an integer, not None: "
-                "nothing else bounds its threads"
-            )
         with self.lock:
-            self._declared.check(fields)
+            self._declared.check(self.name, fields)
 
     def configure(self, fields: Mapping[str, Any]) -> None:
         """Change fields, over whatever the code says."""
@@ -110,6 +101,11 @@ class Entry(Results):
             self._apply(self.settings, now, draw)
         self._own.assign()
         self.listeners.deliver()
+
+    def bound_threads(self) -> None:
+        """Let nobody take the limit off: nothing else bounds the threads of this name."""
+        with self.lock:
+            self._declared.threaded = True
 
     def follow(self, follower: Any) -> None:
         """Call `follower.settings_changed()` after each change, as long as it lives."""

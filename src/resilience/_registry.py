@@ -309,10 +309,10 @@ class Registry:
         self.listeners.forked()
 
 
-def _read_all(changes: Any) -> dict[str, dict[str, Any]]:
+def _read_all(changes: Any) -> dict[str, Mapping[str, Any]]:
     if not hasattr(changes, "items"):
         raise ConfigurationError(f"configure takes a name or a mapping, not {show(changes)}")
-    plain: dict[str, dict[str, Any]] = {}
+    plain: dict[str, Mapping[str, Any]] = {}
     faults: list[str] = []
     for name, fields in changes.items():
         try:

@@ -286,14 +286,24 @@ def _rules(settings: Settings, *_: str) -> Rules:
     )
 
 
-def fields_of(settings: Settings | None, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a `settings` argument and fields by keyword give together; keywords win."""
+def fields_of(settings: Settings | None, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """
+    Return what a `settings` argument and fields by keyword give together; keywords win.
+
+    What many names say alike is kept once, so it is not to be changed.
+    """
     if settings is not None and not isinstance(settings, Settings):
         raise ConfigurationError(f"settings must be a Settings or None, not {show(settings)}")
     if not isinstance(fields, Mapping):
         raise ConfigurationError(f"fields must be a mapping or Settings, not {show(fields)}")
     given = {} if settings is None else settings.chosen()
-    return {**given, **read(fields)}
+    plain = {**given, **read(fields)}
+    return _alike(tuple(plain), *plain.values())
+
+
+@lru_cache(maxsize=1024, typed=True)  # 50 is not 50.0
+def _alike(names: tuple[str, ...], *values: Any) -> Mapping[str, Any]:
+    return dict(zip(names, values, strict=True))
 
 
 def _unknown(name: object, known: Iterable[str]) -> str:

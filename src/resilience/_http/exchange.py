@@ -283,7 +283,11 @@ class Exchange:
     def _own_timeout(self, error: BaseException) -> BaseException | None:
         """Return our error for a timeout of the client's, if the time was that of a deadline."""
         token = self._token
-        if token is None or not isinstance(error, self._kinds.timeouts) or isinstance(error, ResilienceError):
+        if (
+            token is None
+            or not isinstance(error, self._kinds.timeouts)
+            or isinstance(error, ResilienceError)
+        ):
             return None
         if token.scope is None:
             return self._overdue(token)

@@ -136,5 +136,3 @@ def cut(kind: Any, timeout: Any, left: int) -> Any:
     # What the connect takes of it is taken from the wait for the head.
     own.total = shorter(own.total, left)
     return own
-
-

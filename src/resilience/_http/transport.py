@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncPieces", "Pieces", "asend", "send"]
 
+
 def send(policy: Policy, wrapped: Any, request: Any, pieces: type[Pieces]) -> Any:
     """Send a request and return its response, whose body is guarded as well."""
     exchange = policy.exchange(request.method, _host(request.url))

@@ -45,9 +45,7 @@ __all__ = ["command_event", "pool_event"]
 
 NO_LIMIT: Final = 2**31 - 1
 
-LATENCY: Final = (
-    '{"0":%d,"25":%d,"50":%d,"75":%d,"90":%d,"95":%d,"99":%d,"99.5":%d,"100":%d}'
-)
+LATENCY: Final = '{"0":%d,"25":%d,"50":%d,"75":%d,"90":%d,"95":%d,"99":%d,"99.5":%d,"100":%d}'
 """The milliseconds of each of `PERCENTILES`, under the keys that Java has for them."""
 
 TROUBLED: Final = (
@@ -166,9 +164,7 @@ def _flag(value: bool) -> str:  # noqa: FBT001 - it is the value itself
 
 
 @lru_cache(maxsize=1024)
-def _properties(
-    settings: Settings, override: Override | None, max_concurrency: int | None
-) -> str:
+def _properties(settings: Settings, override: Override | None, max_concurrency: int | None) -> str:
     timeout = _millis(settings.timeout)
     properties = {
         "circuitBreakerRequestVolumeThreshold": settings.volume_threshold,

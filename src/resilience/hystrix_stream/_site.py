@@ -55,7 +55,9 @@ class Site:
             faults.append(f"registry must be a resilience.Registry, not {show(registry)}")
         seconds = number(interval)
         if seconds is None or not 0.1 <= seconds <= LONGEST_DELAY:
-            faults.append(f"interval must be 0.1 to {LONGEST_DELAY:g} seconds, not {show(interval)}")
+            faults.append(
+                f"interval must be 0.1 to {LONGEST_DELAY:g} seconds, not {show(interval)}"
+            )
         for name, value in (("max_commands", max_commands), ("max_streams", max_streams)):
             if not is_integer(value) or not 1 <= value <= MOST:
                 faults.append(f"{name} must be an integer from 1 to {MOST:,}, not {show(value)}")

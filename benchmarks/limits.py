@@ -19,6 +19,7 @@ LIMITS: dict[str, list[Limit]] = {
     "deadline trio": [Limit(1.20, "trio.move_on_after")],
     "hand-off sync": [Limit(0.80, "ThreadPoolExecutor")],
     "collector": [Limit(1.00, "nobody looks", contender="collected", noise=True)],
+    "opentelemetry": [Limit(1.00, "nobody looks", contender="instrumented", noise=True)],
     "buckets": [Limit(1.10, "10 buckets", contender="1,000 buckets")],
     "calls": [Limit(1.10, "no calls before", contender="1,000,000 calls before")],
     "names": [Limit(1.10, "1 name", contender="100,000 names")],

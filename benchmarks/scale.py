@@ -10,15 +10,21 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from opentelemetry.context import attach
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import set_span_in_context
 from prometheus_client import CollectorRegistry
 
-from benchmarks.library import Fn
+from benchmarks.library import LONG, Fn
 from benchmarks.limits import limits
 from benchmarks.row import Row, Timed
 from benchmarks.runtimes import RUNTIMES, Threads
-from benchmarks.subject import Subject
-from benchmarks.work import RESULT, answer, work
-from resilience import Registry
+from benchmarks.subject import TRIPS, Subject
+from benchmarks.work import RESULT, answer, fail, work
+from resilience import CircuitOpenError, Registry
+from resilience.opentelemetry import instrument
 from resilience.prometheus import ResilienceCollector
 
 LONGER = 0.1
@@ -38,6 +44,18 @@ def scale_rows() -> Iterator[Row]:
             "a collector registered, and no listener any more",
             Timed("nobody looks", sync, _plain),
             Timed("collected", sync, _collected),
+        ),
+        (
+            "opentelemetry",
+            "instrumented for OpenTelemetry, in a span that is recorded",
+            Timed("nobody looks", sync, _in_a_span),
+            Timed("instrumented", sync, _instrumented),
+        ),
+        (
+            "refusals opentelemetry",
+            "refusals by an open circuit, each an event of the span it is in",
+            Timed("no span events", sync, lambda: _refused(span_events=False)),
+            Timed("span events", sync, lambda: _refused(span_events=True)),
         ),
         (
             "buckets",
@@ -87,6 +105,39 @@ def _collected() -> Subject:
         "resilience_calls_total", {"name": "command", "outcome": "success"}
     )
     return Subject(guarded, returns=RESULT)
+
+
+def _in_a_span() -> Subject:
+    _enter_span()
+    return _plain()
+
+
+def _instrumented() -> Subject:
+    registry = Registry()
+    guarded = _guarded(registry)
+    _instrument(registry, span_events=True)
+    return Subject(guarded, returns=RESULT)
+
+
+def _refused(*, span_events: bool) -> Subject:
+    registry = Registry()
+    guarded = registry.command("command", fallback=answer, sleep_window=LONG)(fail)
+    _instrument(registry, span_events=span_events)
+    return Subject(guarded, returns=CircuitOpenError, trips=TRIPS)
+
+
+def _instrument(registry: Registry, *, span_events: bool) -> None:
+    _enter_span()
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    instrument(registry, meter_provider=provider, span_events=span_events)
+    assert reader.get_metrics_data() is not None
+
+
+@cache
+def _enter_span() -> None:
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("benchmarks")
+    attach(set_span_in_context(tracer.start_span("request")))
 
 
 @cache

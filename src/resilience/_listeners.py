@@ -17,7 +17,7 @@ from collections import deque
 from contextvars import Context, copy_context
 from importlib import import_module
 from threading import Lock, RLock, local
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from resilience import _log
 
@@ -37,6 +37,15 @@ class _Own(local):
         self.telling = False
 
 
+class _Nothing:
+    """What a thread has to tell at once where nobody listens for that."""
+
+    events: tuple[Event, ...] = ()
+
+
+_NOTHING: Final = _Nothing()
+
+
 class Listeners:
     """The listeners of one registry and the queue to them."""
 
@@ -47,7 +56,7 @@ class Listeners:
         self._in_order: tuple[Callable[[Event], object], ...] = ()
         self._at_once: tuple[Callable[[Event], object], ...] = ()
         self._queue: deque[tuple[Context, Callable[[Any], object], Any]] = deque()
-        self._own: _Own | None = None
+        self._own: _Own | _Nothing = _NOTHING
         self._turn = Lock()
         self._change = RLock()
 
@@ -60,7 +69,7 @@ class Listeners:
         import_module("resilience._snapshot")
         with self._change:
             if at_once:
-                self._own = self._own or _Own()
+                self._own = self._own if isinstance(self._own, _Own) else _Own()
                 self._at_once = (*self._at_once, listener)
             else:
                 self._in_order = (*self._in_order, listener)
@@ -83,7 +92,7 @@ class Listeners:
         """Queue an event; `deliver` must follow, on this thread, once no lock is held."""
         if self._in_order:
             self.put_call(self._tell, event)
-        if self._at_once and self._own is not None:
+        if isinstance(self._own, _Own) and self._at_once:
             self._own.events.append(event)
 
     def put_call(self, tell: Callable[[Any], object], what: Any) -> None:
@@ -92,9 +101,8 @@ class Listeners:
 
     def deliver(self) -> None:
         """Tell what is queued, unless another thread is at it."""
-        own = self._own
-        if own is not None and own.events and not own.telling:
-            self._deliver_own(own)
+        if self._own.events:
+            self._deliver_own()
         while self._queue and self._turn.acquire(blocking=False):
             try:
                 while self._queue:
@@ -103,7 +111,10 @@ class Listeners:
             finally:
                 self._turn.release()
 
-    def _deliver_own(self, own: _Own) -> None:
+    def _deliver_own(self) -> None:
+        own = self._own
+        if not isinstance(own, _Own) or own.telling:
+            return
         own.telling = True
         try:
             while own.events:
@@ -120,7 +131,7 @@ class Listeners:
     def forked(self) -> None:
         """Begin anew in a child process, where another thread may have held a lock."""
         self._queue.clear()
-        self._own = None if self._own is None else _Own()
+        self._own = _Own() if isinstance(self._own, _Own) else _NOTHING
         self._turn = Lock()
         self._change = RLock()
 

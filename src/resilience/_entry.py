@@ -351,6 +351,7 @@ class Entry(Results):
     def forked(self) -> None:
         """Begin anew in a child process; its lock is held."""
         now = self.clock()
+        self.listeners.forked()  # its registry's, which may be gone, or its own
         self.circuit.read(self.circuit.journal, now)
         self._own.forked()
         if self.fallback_slots is not None:

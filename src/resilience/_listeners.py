@@ -33,14 +33,14 @@ class _Own(local):
     """What the running thread has caused, and is still to tell."""
 
     def __init__(self) -> None:
-        self.events: deque[Event] = deque()
+        self.events: deque[tuple[Context, Event]] = deque()
         self.telling = False
 
 
 class _Nothing:
     """What a thread has to tell at once where nobody listens for that."""
 
-    events: tuple[Event, ...] = ()
+    events: tuple[()] = ()
 
 
 _NOTHING: Final = _Nothing()
@@ -93,7 +93,7 @@ class Listeners:
         if self._in_order:
             self.put_call(self._tell, event)
         if isinstance(self._own, _Own) and self._at_once:
-            self._own.events.append(event)
+            self._own.events.append((copy_context(), event))
 
     def put_call(self, tell: Callable[[Any], object], what: Any) -> None:
         """Queue a call that comes in its order among the events; as with `put`."""
@@ -103,13 +103,14 @@ class Listeners:
         """Tell what is queued, unless another thread is at it."""
         if self._own.events:
             self._deliver_own()
-        while self._queue and self._turn.acquire(blocking=False):
+        # The turn that was taken is released, although a listener may fork: see `forked`.
+        while self._queue and (turn := self._turn).acquire(blocking=False):
             try:
                 while self._queue:
                     context, tell, what = self._queue.popleft()
                     context.run(tell, what)
             finally:
-                self._turn.release()
+                turn.release()
 
     def _deliver_own(self) -> None:
         own = self._own
@@ -118,9 +119,9 @@ class Listeners:
         own.telling = True
         try:
             while own.events:
-                event = own.events.popleft()
+                context, event = own.events.popleft()
                 for listener in self._at_once:
-                    _call(listener, event)
+                    context.run(_call, listener, event)
         finally:
             own.telling = False
 

@@ -259,6 +259,74 @@ print("well")
 )
 
 
+IN_A_HANDLER = (
+    BEGIN
+    + """
+begun, go_on = threading.Event(), threading.Event()
+lines = []
+
+class Slow(logging.Handler):
+    def emit(self, record):
+        lines.append(record.getMessage())
+        begun.set()
+        assert go_on.wait(10)
+
+logger = logging.getLogger("resilience")
+logger.setLevel(logging.INFO)
+logger.addHandler(Slow())
+private = CircuitBreaker(volume_threshold=1)
+named = [CircuitBreaker("db", volume_threshold=1, registry=Registry())]  # which nothing else holds
+
+for breaker in (private, *named):
+    begun.clear()
+    go_on.clear()
+    thread = threading.Thread(target=lambda: breaker.acquire().fail())
+    thread.start()
+    assert begun.wait(10)
+
+    def child():
+        go_on.set()
+        lines.clear()
+        breaker.reset()
+        assert len(lines) == 1 and lines[0].endswith("went from open to closed: reset"), lines
+
+    ends_well(fork(child))
+    go_on.set()
+    thread.join(10)
+print("well")
+"""
+)
+
+BY_A_LISTENER = (
+    BEGIN
+    + """
+registry, pids = Registry(), []
+
+def forking(event):
+    if not pids:
+        pids.append(os.fork())
+
+registry.subscribe(forking)
+breaker = CircuitBreaker("db", volume_threshold=1, registry=registry)
+code = 1
+try:
+    breaker.acquire().fail()
+    assert breaker.state is State.OPEN
+    breaker.reset()
+    assert breaker.state is State.CLOSED
+    code = 0
+except BaseException:
+    traceback.print_exc()
+if not pids[0]:
+    sys.stderr.flush()
+    os._exit(code)
+assert code == 0
+ends_well(pids[0])
+print("well")
+"""
+)
+
+
 def play(script: str) -> None:
     """Run a script in a process of its own; it must say `well`, and nothing else."""
     played = subprocess.run(
@@ -418,3 +486,21 @@ def test_a_fallback_that_runs_in_the_parent_does_not_run_in_the_child(
 
     assert guarded() == "the child did well: True"
     assert dict(guard.snapshot().fallbacks) == {"success": 1, "failure": 0, "rejected": 0}
+
+
+@pytest.mark.promise("I5")
+def test_a_child_logs_although_a_thread_was_in_the_middle_of_it() -> None:
+    """
+    The fork comes while another thread is held up by a handler of the log.
+
+    The child writes its own lines, of what is private and of what no registry lists any more.
+    """
+    play(IN_A_HANDLER)
+
+
+@pytest.mark.promise("I5")
+def test_a_listener_may_fork() -> None:
+    """
+    Parent and child both go on as if nothing had happened.
+    """
+    play(BY_A_LISTENER)

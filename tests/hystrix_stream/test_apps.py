@@ -93,7 +93,10 @@ def test_a_stream_goes_on_as_long_as_it_is_read(visiting: Visiting, registry: Re
     assert visit.headers["cache-control"] == "no-cache, no-store, max-age=0, must-revalidate"
     assert "content-length" not in visit.headers
     assert visit.times[:4] == [0, 1, 2, 3]
-    assert [event["type"] for event in visit.events][:4] == ["HystrixCommand", "HystrixThreadPool"] * 2
+    assert [event["type"] for event in visit.events][:4] == [
+        "HystrixCommand",
+        "HystrixThreadPool",
+    ] * 2
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,9 @@ def test_a_closed_client_ends_its_stream_at_once(
     clock: FakeClock, registry: Registry, path: str, backend: str
 ) -> None:
     """Nothing waits for the next event when the client has gone, and its place is free."""
-    visitor = AsgiVisitor(AsgiApp(registry, clock=clock, interval=60, max_streams=1), clock, backend)
+    visitor = AsgiVisitor(
+        AsgiApp(registry, clock=clock, interval=60, max_streams=1), clock, backend
+    )
     for _ in range(3):
         visit = visitor.get(path, stays=7)
         assert (visit.status, visit.over) == (200, 7)
@@ -211,7 +216,11 @@ def test_served_alone_it_begins_and_ends_with_the_server(
     clock: FakeClock, registry: Registry, backend: Any
 ) -> None:
     """A server that announces its life is answered, and a websocket is turned away."""
-    inbox = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}, {"type": "websocket.connect"}]
+    inbox = [
+        {"type": "lifespan.startup"},
+        {"type": "lifespan.shutdown"},
+        {"type": "websocket.connect"},
+    ]
     sent = []
 
     async def receive() -> Any:

@@ -109,9 +109,7 @@ def test_in_wsgi_an_async_authorize_is_refused(cmd: Command, visiting: Visiting)
         WsgiApp(authorize=no)
 
 
-def test_in_wsgi_a_coroutine_is_no_yes(
-    clock: FakeClock, registry: Registry, cmd: Command
-) -> None:
+def test_in_wsgi_a_coroutine_is_no_yes(clock: FakeClock, registry: Registry, cmd: Command) -> None:
     """Not even that of an async function in disguise."""
     from tests.support.visitor import WsgiVisitor
 

@@ -86,7 +86,11 @@ POOL = {
 
 
 def kinds(value: Any) -> Any:
-    return {key: kinds(each) for key, each in value.items()} if isinstance(value, dict) else type(value)
+    return (
+        {key: kinds(each) for key, each in value.items()}
+        if isinstance(value, dict)
+        else type(value)
+    )
 
 
 @pytest.fixture
@@ -177,23 +181,26 @@ def test_every_rolling_count_is_its_own(
     event = reader.command()
     assert held["currentConcurrentExecutionCount"] == 2
     assert differs(event, isCircuitBreakerOpen=True) == {}
-    assert differs(
-        event,
-        rollingCountSuccess=6,  # four calls and two permits
-        rollingCountFailure=6,
-        rollingCountTimeout=1,
-        rollingCountBadRequests=1,
-        rollingCountSemaphoreRejected=1,
-        rollingCountThreadPoolRejected=0,
-        rollingCountShortCircuited=3,
-        rollingMaxConcurrentExecutionCount=2,
-        currentConcurrentExecutionCount=0,
-        rollingCountExceptionsThrown=12,
-        rollingCountFallbackMissing=11,
-        requestCount=14,
-        errorCount=7,
-        errorPercentage=50,
-    ) == {}
+    assert (
+        differs(
+            event,
+            rollingCountSuccess=6,  # four calls and two permits
+            rollingCountFailure=6,
+            rollingCountTimeout=1,
+            rollingCountBadRequests=1,
+            rollingCountSemaphoreRejected=1,
+            rollingCountThreadPoolRejected=0,
+            rollingCountShortCircuited=3,
+            rollingMaxConcurrentExecutionCount=2,
+            currentConcurrentExecutionCount=0,
+            rollingCountExceptionsThrown=12,
+            rollingCountFallbackMissing=11,
+            requestCount=14,
+            errorCount=7,
+            errorPercentage=50,
+        )
+        == {}
+    )
 
 
 def test_fallbacks_are_counted_by_how_they_ended(registry: Registry, reader: Reader) -> None:
@@ -211,16 +218,19 @@ def test_fallbacks_are_counted_by_how_they_ended(registry: Registry, reader: Rea
     for cmd in (answers, answers, answers, raises, refused):
         fail(cmd)
     event = reader.command()
-    assert differs(
-        event,
-        rollingCountFailure=9,
-        rollingCountFallbackSuccess=4,
-        rollingCountFallbackFailure=1,
-        rollingCountFallbackRejection=4,
-        rollingCountFallbackMissing=0,
-        rollingCountExceptionsThrown=5,
-        propertyValue_fallbackIsolationSemaphoreMaxConcurrentRequests=2147483647,
-    ) == {}
+    assert (
+        differs(
+            event,
+            rollingCountFailure=9,
+            rollingCountFallbackSuccess=4,
+            rollingCountFallbackFailure=1,
+            rollingCountFallbackRejection=4,
+            rollingCountFallbackMissing=0,
+            rollingCountExceptionsThrown=5,
+            propertyValue_fallbackIsolationSemaphoreMaxConcurrentRequests=2147483647,
+        )
+        == {}
+    )
 
 
 def test_counts_leave_with_their_window(registry: Registry, reader: Reader) -> None:
@@ -276,42 +286,51 @@ def test_settings_are_milliseconds_and_whole_percents(registry: Registry, reader
     )(len)  # fmt: skip
     events = reader.read()
     command, pool = events
-    assert differs(
-        command,
-        propertyValue_circuitBreakerRequestVolumeThreshold=7,
-        propertyValue_circuitBreakerSleepWindowInMilliseconds=3000,
-        propertyValue_circuitBreakerErrorThresholdPercentage=34,
-        propertyValue_circuitBreakerForceOpen=False,
-        propertyValue_circuitBreakerForceClosed=False,
-        propertyValue_circuitBreakerEnabled=True,
-        propertyValue_executionIsolationStrategy="SEMAPHORE",
-        propertyValue_executionIsolationThreadTimeoutInMilliseconds=250,
-        propertyValue_executionTimeoutInMilliseconds=250,
-        propertyValue_executionIsolationSemaphoreMaxConcurrentRequests=12,
-        propertyValue_fallbackIsolationSemaphoreMaxConcurrentRequests=4,
-        propertyValue_metricsRollingStatisticalWindowInMilliseconds=20_000,
-        name="users",
-        group="users",
-        threadPool="users",
-        reportingHosts=1,
-    ) == {}
-    assert differs(
-        pool,
-        currentPoolSize=12,
-        propertyValue_queueSizeRejectionThreshold=5,
-        propertyValue_metricsRollingStatisticalWindowInMilliseconds=20_000,
-    ) == {}
+    assert (
+        differs(
+            command,
+            propertyValue_circuitBreakerRequestVolumeThreshold=7,
+            propertyValue_circuitBreakerSleepWindowInMilliseconds=3000,
+            propertyValue_circuitBreakerErrorThresholdPercentage=34,
+            propertyValue_circuitBreakerForceOpen=False,
+            propertyValue_circuitBreakerForceClosed=False,
+            propertyValue_circuitBreakerEnabled=True,
+            propertyValue_executionIsolationStrategy="SEMAPHORE",
+            propertyValue_executionIsolationThreadTimeoutInMilliseconds=250,
+            propertyValue_executionTimeoutInMilliseconds=250,
+            propertyValue_executionIsolationSemaphoreMaxConcurrentRequests=12,
+            propertyValue_fallbackIsolationSemaphoreMaxConcurrentRequests=4,
+            propertyValue_metricsRollingStatisticalWindowInMilliseconds=20_000,
+            name="users",
+            group="users",
+            threadPool="users",
+            reportingHosts=1,
+        )
+        == {}
+    )
+    assert (
+        differs(
+            pool,
+            currentPoolSize=12,
+            propertyValue_queueSizeRejectionThreshold=5,
+            propertyValue_metricsRollingStatisticalWindowInMilliseconds=20_000,
+        )
+        == {}
+    )
 
 
 def test_no_limit_and_no_timeout(registry: Registry, reader: Reader) -> None:
     """Without a limit there is no pool; no limit is Java's largest integer, no timeout is 0."""
     registry.command("users", max_concurrency=None, timeout=None)(len)
     (event,) = reader.read()
-    assert differs(
-        event,
-        propertyValue_executionTimeoutInMilliseconds=0,
-        propertyValue_executionIsolationSemaphoreMaxConcurrentRequests=2147483647,
-    ) == {}
+    assert (
+        differs(
+            event,
+            propertyValue_executionTimeoutInMilliseconds=0,
+            propertyValue_executionIsolationSemaphoreMaxConcurrentRequests=2147483647,
+        )
+        == {}
+    )
 
 
 @pytest.mark.parametrize(
@@ -359,20 +378,23 @@ def test_slots_are_a_pool(registry: Registry, reader: Reader) -> None:
     held = [cmd.acquire() for _ in range(3)]
     fail(cmd)
     event = reader.pool()
-    assert differs(
-        event,
-        currentActiveCount=3,
-        currentCompletedTaskCount=1,
-        currentTaskCount=4,
-        currentQueueSize=0,
-        currentCorePoolSize=3,
-        currentLargestPoolSize=3,
-        currentMaximumPoolSize=3,
-        currentPoolSize=3,
-        rollingCountThreadsExecuted=0,
-        rollingMaxActiveThreads=3,
-        rollingCountCommandRejections=1,
-    ) == {}
+    assert (
+        differs(
+            event,
+            currentActiveCount=3,
+            currentCompletedTaskCount=1,
+            currentTaskCount=4,
+            currentQueueSize=0,
+            currentCorePoolSize=3,
+            currentLargestPoolSize=3,
+            currentMaximumPoolSize=3,
+            currentPoolSize=3,
+            rollingCountThreadsExecuted=0,
+            rollingMaxActiveThreads=3,
+            rollingCountCommandRejections=1,
+        )
+        == {}
+    )
     for permit in held:
         permit.succeed()
     assert reader.pool()["rollingCountThreadsExecuted"] == 3

@@ -271,9 +271,7 @@ def test_a_row_says_what_an_operator_asks(
     assert 0 <= row["p50"] <= row["p90"] <= row["p99"]
 
 
-def test_trouble_comes_first_and_the_rest_is_counted(
-    clock: FakeClock, registry: Registry
-) -> None:
+def test_trouble_comes_first_and_the_rest_is_counted(clock: FakeClock, registry: Registry) -> None:
     """Of too many names the calmest are left out: open, half-open, full, errors, overrides, calm."""
 
     def make(name: str, **fields: Any) -> Command:

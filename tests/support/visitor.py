@@ -115,7 +115,10 @@ class AsgiVisitor:
             "path": root + path,
             "root_path": root,
             "query_string": query.encode(),
-            "headers": [(k.encode(), v.encode()) for k, v in {"host": "app.example", **(headers or {})}.items()],
+            "headers": [
+                (k.encode(), v.encode())
+                for k, v in {"host": "app.example", **(headers or {})}.items()
+            ],
             **extra,
         }
         half = len(body) // 2

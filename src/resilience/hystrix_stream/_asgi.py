@@ -11,8 +11,8 @@ from anyio import to_thread
 
 from resilience._default import default_registry
 from resilience._registry import Registry
-from resilience.errors import ConfigurationError
 from resilience._units import show
+from resilience.errors import ConfigurationError
 from resilience.hystrix_stream._control import LONGEST_BODY, Control, carry_out, read, refusal
 from resilience.hystrix_stream._reply import Headers, Reply, Request, Stream, error
 from resilience.hystrix_stream._site import CONTROL, Site

@@ -31,6 +31,7 @@ budget: $(VENV)/.demo ## play a budget that shrinks from call to call, in a few 
 	@$(BIN)/python -m examples.budget
 
 test: $(VENV)/.test ## run the tests and judge their coverage
+	@scripts/debian chromium
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest

@@ -15,11 +15,13 @@ Visiting = Callable[..., Any]
 
 @pytest.fixture
 def clock() -> FakeClock:
+    """Time that moves when it is told to."""
     return FakeClock()
 
 
 @pytest.fixture
 def registry(clock: FakeClock) -> Registry:
+    """Keep commands apart from those of other tests."""
     return Registry(clock=clock)
 
 

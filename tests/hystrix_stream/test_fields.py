@@ -86,6 +86,7 @@ POOL = {
 
 
 def kinds(value: Any) -> Any:
+    """Return the type of a value, or those of all values in it."""
     return (
         {key: kinds(each) for key, each in value.items()}
         if isinstance(value, dict)
@@ -95,11 +96,13 @@ def kinds(value: Any) -> Any:
 
 @pytest.fixture
 def clock() -> FakeClock:
+    """Time that moves when it is told to."""
     return FakeClock()
 
 
 @pytest.fixture
 def registry(clock: FakeClock) -> Registry:
+    """Keep commands apart from those of other tests."""
     return Registry(clock=clock)
 
 
@@ -127,10 +130,13 @@ class Reader:
 
 @pytest.fixture
 def reader(registry: Registry, clock: FakeClock) -> Reader:
+    """Make somebody who reads the stream."""
     return Reader(registry, clock)
 
 
 def fail(cmd: Command, error: Exception | None = None) -> None:
+    """Make a call that fails."""
+
     def body() -> None:
         raise error or OSError("no")
 

@@ -15,32 +15,38 @@ from tests.support.visitor import events
 
 @pytest.fixture
 def clock() -> FakeClock:
+    """Time that moves when it is told to."""
     return FakeClock()
 
 
 @pytest.fixture
 def registry(clock: FakeClock) -> Registry:
+    """Keep commands apart from those of other tests."""
     return Registry(clock=clock)
 
 
 @pytest.fixture
 def cmd(registry: Registry) -> Command:
+    """Make a command that was called once."""
     cmd = registry.command("users", rolling_window=10.0)
     cmd.call(len, "abc")
     return cmd
 
 
 def ok(rolling: Rolling) -> int:
+    """Return how many calls succeeded."""
     return rolling.of(Outcome.SUCCESS)
 
 
 def feed(registry: Registry, clock: FakeClock, *, max_commands: int = 1000) -> Feed:
+    """Make what readers share."""
     return Feed(
         registry, interval=1.0, max_commands=max_commands, clock=clock, facts={"controls": False}
     )
 
 
 def rows(event: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of an event by their columns."""
     return [dict(zip(COLUMNS, values, strict=True)) for values in event["rows"]]
 
 
@@ -272,7 +278,7 @@ def test_a_row_says_what_an_operator_asks(
 
 
 def test_trouble_comes_first_and_the_rest_is_counted(clock: FakeClock, registry: Registry) -> None:
-    """Of too many names the calmest are left out: open, half-open, full, errors, overrides, calm."""
+    """Open, half-open, full, errors, overrides, calm; of too many the calmest are left out."""
 
     def make(name: str, **fields: Any) -> Command:
         made = registry.command(name, **fields)

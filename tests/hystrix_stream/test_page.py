@@ -30,6 +30,7 @@ HOSTILE = (
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Start one browser for all tests."""
     with chromium() as browser:
         yield browser
 
@@ -83,12 +84,14 @@ def watching(browser: Browser, operations: Operations, **options: Any) -> Iterat
 
 
 def used(operations: Operations, name: str, **fields: Any) -> Command:
+    """Make a command that was called once."""
     cmd = operations.command(name, **fields)
     cmd.call(len, "abc")
     return cmd
 
 
 def fail(cmd: Command, times: int = 1) -> None:
+    """Make calls that fail."""
     for _ in range(times):
         with suppress(Exception):
             cmd.acquire().fail(ConnectionError("refused by 10.0.3.17"))
@@ -400,19 +403,21 @@ def test_light_and_dark(browser: Browser, scheme: Any) -> None:
 
 
 CONTRAST = """() => {
-  const parse = (text) => { const [r, g, b, a] = text.match(/[\\d.]+/g).map(Number); return [r, g, b, a ?? 1]; };
-  const luminance = (rgb) => {
-    const [r, g, b] = rgb.map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  const parse = (text) => {
+    const [r, g, b, a] = text.match(/[\\d.]+/g).map(Number);
+    return [r, g, b, a ?? 1];
   };
+  const linear = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const luminance = ([r, g, b]) =>
+    0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const ground = (node) => getComputedStyle(node).backgroundColor;
   let worst = {ratio: 99};
   for (const node of document.querySelectorAll("header *, .tools *, table *, footer *")) {
-    const own = [...node.childNodes].some((each) => each.nodeType === 3 && each.textContent.trim());
-    if (!own || !node.checkVisibility() || node.closest(".hidden, .stale")) continue;
-    let ground = node;
-    while (ground && parse(getComputedStyle(ground).backgroundColor)[3] === 0) ground = ground.parentElement;
-    const a = luminance(parse(getComputedStyle(node).color).slice(0, 3));
-    const b = luminance(parse(getComputedStyle(ground ?? document.body).backgroundColor).slice(0, 3));
+    const own = [...node.childNodes].some((each) => each.nodeType === 3 && each.data.trim());
+    if (!own || !node.checkVisibility() || node.closest(".hidden")) continue;
+    let below = node;
+    while (parse(ground(below))[3] === 0) below = below.parentElement;
+    const a = luminance(parse(getComputedStyle(node).color)), b = luminance(parse(ground(below)));
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     if (ratio < worst.ratio) worst = {ratio, text: node.textContent, of: node.className};
   }
@@ -438,6 +443,12 @@ def test_it_is_readable_without_colour(browser: Browser) -> None:
         assert shapes == ["#open", "#half_open", "#closed"]
 
 
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
 def test_a_lost_server_is_told_and_found_again(browser: Browser) -> None:
     """Figures that are old are marked as such; a page that is not shown reads nothing."""
     operations = Operations()
@@ -446,14 +457,13 @@ def test_a_lost_server_is_told_and_found_again(browser: Browser) -> None:
         link = watch.page.locator("#link")
         expect(link).to_have_text("live, every 1 s")
         site = operations.app._site
-        hide = "(hidden) => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true}); document.dispatchEvent(new Event('visibilitychange')); }"
-        watch.page.evaluate(hide, True)
+        watch.page.evaluate(HIDE, True)
         expect(link).to_have_text("paused")
         heard(watch.page, "source === null")
         while site._streams:
             watch.page.wait_for_timeout(5)
         site._max_streams = 0
-        watch.page.evaluate(hide, False)
+        watch.page.evaluate(HIDE, False)
         expect(link).to_have_text("refused, trying again")
         site._max_streams = 5
         watch.page.evaluate("connect()")

@@ -27,6 +27,7 @@ Serving = Callable[[Any], AbstractContextManager[str]]
 
 
 def mounted(app: Any) -> Starlette:
+    """Mount an app under a path of another."""
     return Starlette(routes=[Mount("/ops/live", app)])
 
 
@@ -45,11 +46,13 @@ def _below(path: str, serving: AbstractContextManager[str]) -> Iterator[str]:
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> Any:
+    """Return an app and what serves it."""
     return KINDS[request.param]
 
 
 @pytest.fixture
 def registry() -> Registry:
+    """Keep commands apart from those of other tests."""
     registry = Registry()
     registry.command("users").call(len, "abc")
     return registry
@@ -140,7 +143,8 @@ config.loglevel = "critical"
 async def until_the_input_ends():
     await trio.to_thread.run_sync(sys.stdin.read)
 
-trio.run(lambda: serve(AsgiApp(registry, interval=0.1), config, shutdown_trigger=until_the_input_ends))
+app = AsgiApp(registry, interval=0.1)
+trio.run(lambda: serve(app, config, shutdown_trigger=until_the_input_ends))
 """
 
 

@@ -107,6 +107,7 @@ class AsgiVisitor:
         """
         visit, began = Visit(), self.clock.time()
         path, _, query = path.partition("?")
+        given = {"host": "app.example", **(headers or {})}
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -115,10 +116,7 @@ class AsgiVisitor:
             "path": root + path,
             "root_path": root,
             "query_string": query.encode(),
-            "headers": [
-                (k.encode(), v.encode())
-                for k, v in {"host": "app.example", **(headers or {})}.items()
-            ],
+            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
             **extra,
         }
         half = len(body) // 2

@@ -15,7 +15,7 @@ from resilience._units import show
 from resilience.errors import ConfigurationError
 from resilience.hystrix_stream._control import LONGEST_BODY, Control, carry_out, read, refusal
 from resilience.hystrix_stream._reply import Headers, Reply, Request, Stream, error
-from resilience.hystrix_stream._site import CONTROL, Site
+from resilience.hystrix_stream._site import Site
 
 __all__ = ["AsgiApp"]
 
@@ -91,13 +91,11 @@ class AsgiApp:
             finally:
                 found.close()
             return
-        if request.path == CONTROL and found.status == 200:
-            found = await self._control(request, scope, receive)
-            if found is None:
-                return
-        await _start(send, found.status, found.headers, len(found.body))
-        body = b"" if request.method == "HEAD" else found.body
-        await send({"type": "http.response.body", "body": body})
+        reply = await self._control(request, scope, receive) if found is None else found
+        if reply is not None:
+            await _start(send, reply.status, reply.headers, len(reply.body))
+            body = b"" if request.method == "HEAD" else reply.body
+            await send({"type": "http.response.body", "body": body})
 
     # -- streams
 
@@ -120,6 +118,7 @@ class AsgiApp:
     # -- controls
 
     async def _control(self, request: Request, scope: Scope, receive: Receive) -> Reply | None:
+        """Do what is asked, if it may be; `None`: the client has gone before it had asked."""
         refused = refusal(request)
         if refused is not None:
             return refused

@@ -12,7 +12,7 @@ A request is carried out if all of this holds:
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import attrs
 
@@ -83,12 +83,12 @@ def read(body: bytes, request: Request, scope: Mapping[str, Any]) -> Control | R
     if len(body) > LONGEST_BODY:
         return error(413, f"a control has at most {LONGEST_BODY} bytes")
     try:
-        asked = json.loads(body)
+        asked: Any = json.loads(body)
     except (ValueError, RecursionError):
         asked = None
     if not isinstance(asked, dict):
         return error(400, 'a control is a JSON object: {"name": "…", "action": "force_open"}')
-    given: dict[str, Any] = asked
+    given = cast("dict[str, Any]", asked)
     name, action = given.get("name"), given.get("action")
     if not isinstance(name, str):
         return error(400, "name must be the name of a command")

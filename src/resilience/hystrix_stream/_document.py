@@ -21,7 +21,7 @@ __all__ = ["body", "headers"]
 @cache
 def body() -> bytes:
     """Return the page."""
-    return files(__package__).joinpath("page.html").read_bytes()
+    return files("resilience.hystrix_stream").joinpath("page.html").read_bytes()
 
 
 @cache

@@ -1,6 +1,8 @@
 """
-Feed: what all readers of one app share. It looks at the registry when somebody asks and the last
-look is too old, so that a hundred readers cost one look an interval, and nobody costs nothing.
+Feed: what all readers of one app share.
+
+It looks at the registry when somebody asks and the last look is too old, so that a hundred readers
+cost one look an interval, and nobody costs nothing.
 
 A look at very many names is followed by a longer rest: looking takes at most a twentieth of a core.
 """
@@ -165,7 +167,7 @@ class Feed:
         """Return the event for a page that has read the look numbered `last`, and its number."""
         look = self.look()
         if look.version == last:
-            return last, NOTHING_NEW
+            return look.version, NOTHING_NEW
         with self._lock:
             return look.version, look.page(last, self._facts)
 

@@ -1,6 +1,7 @@
 """
-Site: which path is what, without a colour. The shells of ASGI and WSGI read requests and send what
-comes back from here.
+Site: which path is what, without a colour.
+
+The shells of ASGI and WSGI read requests and send what comes back from here.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from resilience.hystrix_stream._reply import Reply, Request, Stream, error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CONTROL", "Site"]
+__all__ = ["Site"]
 
-CONTROL: Final = "/control"
-"""Where controls are posted; the shells see to it, for they read bodies."""
+SHORTEST: Final = 0.1
+"""Seconds between two looks, at least."""
 
-LONGEST_DELAY: Final = 60.0
+LONGEST: Final = 60.0
 """Seconds between two events, at most: silence looks like death."""
 
 MOST: Final = 10_000
@@ -54,9 +55,9 @@ class Site:
         if not isinstance(registry, Registry):
             faults.append(f"registry must be a resilience.Registry, not {show(registry)}")
         seconds = number(interval)
-        if seconds is None or not 0.1 <= seconds <= LONGEST_DELAY:
+        if seconds is None or not SHORTEST <= seconds <= LONGEST:
             faults.append(
-                f"interval must be 0.1 to {LONGEST_DELAY:g} seconds, not {show(interval)}"
+                f"interval must be {SHORTEST:g} to {LONGEST:g} seconds, not {show(interval)}"
             )
         for name, value in (("max_commands", max_commands), ("max_streams", max_streams)):
             if not is_integer(value) or not 1 <= value <= MOST:
@@ -72,14 +73,14 @@ class Site:
         self._lock = Lock()
         self._streams = 0
 
-    def answer(self, request: Request) -> Reply | Stream:
-        """Answer a request; one for `CONTROL` is only looked at from outside."""
-        if request.path == CONTROL:
+    def answer(self, request: Request) -> Reply | Stream | None:
+        """Answer a request; `None`: it is a control, whose body is to be read."""
+        if request.path == "/control":
             if request.method != "POST":
                 return error(405, "a control is a POST", ("allow", "POST"))
             if not self.controls:
                 return error(403, "read-only: the app was made without authorize")
-            return Reply(200, ())
+            return None
         if request.path not in {"", "/", "/hystrix.stream", "/live.stream"}:
             return error(404, "there is /, /hystrix.stream and /live.stream")
         if request.method not in {"GET", "HEAD"}:
@@ -116,7 +117,7 @@ class Site:
             asked = int(parse_qs(query, max_num_fields=20)["delay"][0]) / 1000
         except (KeyError, ValueError, OverflowError):
             return least
-        return min(max(asked, least), LONGEST_DELAY)
+        return min(max(asked, least), LONGEST)
 
 
 def _page_events(feed: Feed) -> Callable[[], bytes]:

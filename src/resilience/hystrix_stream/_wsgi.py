@@ -15,7 +15,7 @@ from resilience._units import show
 from resilience.errors import ConfigurationError
 from resilience.hystrix_stream._control import LONGEST_BODY, Control, carry_out, read, refusal
 from resilience.hystrix_stream._reply import Headers, Reply, Request, Stream, error
-from resilience.hystrix_stream._site import CONTROL, Site
+from resilience.hystrix_stream._site import Site
 
 __all__ = ["WsgiApp"]
 
@@ -81,10 +81,9 @@ class WsgiApp:
         if isinstance(found, Stream):
             start_response("200 OK", list(found.headers))
             return _Events(found, self._pause)
-        if request.path == CONTROL and found.status == 200:
-            found = self._control(request, environ)
-        _start(start_response, found.status, found.headers, len(found.body))
-        return [b"" if request.method == "HEAD" else found.body]
+        reply = self._control(request, environ) if found is None else found
+        _start(start_response, reply.status, reply.headers, len(reply.body))
+        return [b"" if request.method == "HEAD" else reply.body]
 
     def _control(self, request: Request, environ: Mapping[str, Any]) -> Reply:
         refused = refusal(request)

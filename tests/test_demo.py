@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from random import SystemRandom
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import attrs
@@ -62,6 +64,7 @@ class Demo:
     process: subprocess.Popen[str]
     port: int
     metrics_port: int
+    page_port: int
     lines: list[str] = attrs.field(factory=list)
 
     def until(self, text: str) -> None:
@@ -84,12 +87,19 @@ class Demo:
 
 @contextlib.contextmanager
 def demo(
-    tmp_path: Path, *options: str, port: int = 0, metrics_port: int = 0, missing: str = "nothing"
+    tmp_path: Path,
+    *options: str,
+    port: int = 0,
+    metrics_port: int = 0,
+    page_port: int = 0,
+    missing: str = "nothing",
 ) -> Iterator[Demo]:
     """Start the demo, by default on free ports."""
     port = port or free_port()
     metrics_port = metrics_port or free_port()
+    page_port = page_port or free_port()
     ports = ("--port", str(port), "--metrics-port", str(metrics_port))
+    ports += ("--page-port", str(page_port))
     files = ("--svg", str(tmp_path / "outage.svg"))
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, missing, *ports, *files, *options],
@@ -101,7 +111,7 @@ def demo(
         stderr=subprocess.STDOUT,
     ) as process:
         try:
-            yield Demo(process, port, metrics_port)
+            yield Demo(process, port, metrics_port, page_port)
         finally:
             process.kill()
 
@@ -113,6 +123,8 @@ class Played:
     code: int
     output: str
     scrape: str
+    page_port: int
+    event: dict[str, Any]
     files: Path
 
 
@@ -128,8 +140,12 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
         )
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as response:
             scrape = response.read().decode()
-        code = playing.finish()
-    return Played(code, "\n".join(playing.lines), scrape, files)
+        stream = f"http://127.0.0.1:{playing.page_port}/hystrix.stream"
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(stream) as response:
+            event = json.loads(response.readline().removeprefix(b"data: "))
+            code = playing.finish()  # a page that is still looked at does not keep it
+    output = "\n".join(playing.lines)
+    return Played(code, output, scrape, playing.page_port, event, files)
 
 
 def test_the_story_holds(played: Played):
@@ -151,6 +167,13 @@ def test_the_metrics_can_be_read_while_it_lasts(played: Played):
     samples = [sample for family in openmetrics(played.scrape) for sample in family.samples]
 
     assert sum(s.value for s in samples if s.name == "resilience_calls_total") > 0
+
+
+def test_the_live_page_can_be_looked_at_while_it_lasts(played: Played):
+    """Its address is printed, and it shows the demo's command."""
+    assert f"live page, while it lasts: http://127.0.0.1:{played.page_port}/" in played.output
+    assert (played.event["name"], played.event["threadPool"]) == ("inventory", "inventory")
+    assert played.event["requestCount"] > 0
 
 
 def test_a_last_scrape_is_saved(played: Played):
@@ -180,7 +203,7 @@ def test_a_story_that_does_not_hold_fails(tmp_path: Path):
     assert any("│ NO  │ opened during the outage" in line for line in playing.lines)
 
 
-@pytest.mark.parametrize("taken", ["port", "metrics_port"])
+@pytest.mark.parametrize("taken", ["port", "metrics_port", "page_port"])
 def test_a_port_in_use_is_told_in_one_line(tmp_path: Path, taken: str):
     """The line names the port; nothing is played."""
     with socket.create_server(("127.0.0.1", free_port())) as server:
@@ -223,7 +246,8 @@ def test_ctrl_c_ends_it_with_one_line(tmp_path: Path):
 def test_a_terminal_is_drawn_on_until_ctrl_c(tmp_path: Path):
     """A real one: the key is pressed, and the terminal is free once nobody has it open."""
     leader, follower = os.openpty()
-    ports = ("--port", str(free_port()), "--metrics-port", str(free_port()))
+    names = ("--port", "--metrics-port", "--page-port")
+    ports = [part for name in names for part in (name, str(free_port()))]
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "nothing", *ports, "--svg", str(tmp_path / "outage.svg")],
         cwd=ROOT,

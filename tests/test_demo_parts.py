@@ -161,7 +161,7 @@ def test_every_phase_can_be_played():
 
 def test_the_command_line_has_sensible_defaults():
     """Thirty seconds, two ports, one picture."""
-    expected = Story(PHASES, 30.0, 8321, 9321, Path("build/outage.svg"), plain=False)
+    expected = Story(PHASES, 30.0, 8321, 9321, 8322, Path("build/outage.svg"), plain=False)
 
     assert asked([]) == expected
 

@@ -20,6 +20,7 @@ def asked(arguments: list[str] | None = None) -> Story:
     add("--duration", type=seconds, default=DURATION, help="how long it takes, in seconds")
     add("--port", type=port, default=8321, help="where the service listens")
     add("--metrics-port", type=port, default=9321, help="where the metrics can be read")
+    add("--page-port", type=port, default=8322, help="where the live page is")
     add("--svg", type=Path, default=Path("build/outage.svg"), help="where the picture goes")
     add("--plain", action="store_true", help="print lines even on a terminal")
     add("--phases", nargs="+", choices=sorted(set(PHASES)), default=PHASES, help="what happens")
@@ -29,6 +30,7 @@ def asked(arguments: list[str] | None = None) -> Story:
         duration=options.duration,
         port=options.port,
         metrics_port=options.metrics_port,
+        page_port=options.page_port,
         svg=options.svg,
         plain=options.plain,
     )

@@ -23,6 +23,7 @@ class Lines:
             say(at, f"circuit {words(event.old)} -> {words(event.new)}: {event.reason}")
         self._changes = len(timeline.changes)
         if not self._due:
+            say(timeline.now, f"live page, while it lasts: {self.story.page_url}")
             say(timeline.now, f"metrics, while it lasts: {self.story.metrics_url}")
         elif timeline.now >= self._due:
             say(timeline.now, present(timeline, snapshot))

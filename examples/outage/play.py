@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import os
+import socket
+import threading
 from collections.abc import Callable, Iterator
 
 import attrs
 import httpx2
+import uvicorn
 from prometheus_client import CollectorRegistry, start_http_server
 
 from examples.outage.inventory import GUARD, REGISTRY, Inventory
@@ -14,6 +18,7 @@ from examples.outage.story import Story, UnplayableError
 from examples.outage.timeline import Timeline
 from examples.outage.traffic import Traffic
 from resilience import Snapshot
+from resilience.hystrix_stream import AsgiApp
 from resilience.prometheus import ResilienceCollector
 
 REFRESH = 0.125
@@ -43,6 +48,7 @@ async def play(story: Story, show: Show) -> Ending:
     GUARD.configure(rolling_window=3.0 * story.scale, sleep_window=2.0 * story.scale)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(metrics(story.metrics_port))
+        stack.enter_context(page(story.page_port))
         service = await stack.enter_async_context(ServiceProcess(story.port))
         # The deadline of the command is the only one, and the calls stay on this machine.
         http = await stack.enter_async_context(
@@ -94,4 +100,25 @@ def metrics(port: int) -> Iterator[None]:
     finally:
         server.shutdown()
         server.server_close()
+        thread.join()
+
+
+@contextlib.contextmanager
+def page(port: int) -> Iterator[None]:
+    """Offer the live page to whoever looks, from a thread of its own; a program may mount it."""
+    try:
+        listener = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise UnplayableError(f"port {port} cannot be used: {reason}") from None
+    app = AsgiApp(REGISTRY, interval=0.5)
+    # A page that is still looked at keeps nobody waiting in the end.
+    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=0)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
         thread.join()

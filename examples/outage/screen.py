@@ -58,7 +58,7 @@ class Screen:
         return Panel(
             body,
             title="an outage, live",
-            subtitle=f"{self.story.metrics_url} · {clock}",
+            subtitle=f"{self.story.page_url} · {self.story.metrics_url} · {clock}",
             width=COLUMNS + 18,
             padding=(1, 2),
         )

@@ -24,6 +24,7 @@ class Story:
         duration: Seconds that all phases take together.
         port: Where the service listens, on the loopback interface.
         metrics_port: Where the metrics are offered, on the loopback interface.
+        page_port: Where the live page is, on the loopback interface.
         svg: Where the picture goes; its dark twin and the scrape go beside it.
         plain: Whether to print lines even on a terminal.
     """
@@ -32,6 +33,7 @@ class Story:
     duration: float
     port: int
     metrics_port: int
+    page_port: int
     svg: Path
     plain: bool
 
@@ -44,3 +46,8 @@ class Story:
     def metrics_url(self) -> str:
         """Where the metrics can be read while the story lasts."""
         return f"http://127.0.0.1:{self.metrics_port}/metrics"
+
+    @property
+    def page_url(self) -> str:
+        """Where the live page can be looked at while the story lasts."""
+        return f"http://127.0.0.1:{self.page_port}/"

@@ -48,13 +48,7 @@ NO_LIMIT: Final = 2**31 - 1
 LATENCY: Final = '{"0":%d,"25":%d,"50":%d,"75":%d,"90":%d,"95":%d,"99":%d,"99.5":%d,"100":%d}'
 """The milliseconds of each of `PERCENTILES`, under the keys that Java has for them."""
 
-TROUBLED: Final = (
-    Outcome.FAILURE,
-    Outcome.TIMEOUT,
-    Outcome.SHORT_CIRCUITED,
-    Outcome.BULKHEAD_FULL,
-)
-"""Calls for which Hystrix asks the fallback."""
+_quote: Final = lru_cache(maxsize=1024)(json.dumps)
 
 
 def command_event(name: str, snapshot: Snapshot, rolling: Rolling, now: int) -> str:
@@ -67,10 +61,11 @@ def command_event(name: str, snapshot: Snapshot, rolling: Rolling, now: int) -> 
         rolling: What happened to it within its rolling window.
         now: Milliseconds since 1970.
     """
-    window, of, quoted = snapshot.window, rolling.of, json.dumps(name)
+    window, quoted = snapshot.window, _quote(name)
+    success, failure, timeout, short, full, _, ignored, _ = rolling.outcomes
     succeeded, failed, rejected = rolling.fallbacks
-    troubled = sum(map(of, TROUBLED))
-    unanswered = max(0, troubled - succeeded) + of(Outcome.IGNORED)
+    troubled = failure + timeout + short + full  # for these Hystrix asks the fallback
+    unanswered = max(0, troubled - succeeded) + ignored
     mean = round(1000 * rolling.mean)
     latency = LATENCY % tuple([round(1000 * duration) for duration in rolling.durations])
     return (
@@ -82,22 +77,22 @@ def command_event(name: str, snapshot: Snapshot, rolling: Rolling, now: int) -> 
         f'"errorPercentage":{int(window.error_percent)},'
         f'"errorCount":{window.failures},'
         f'"requestCount":{window.calls},'
-        f'"rollingCountBadRequests":{of(Outcome.IGNORED)},'
+        f'"rollingCountBadRequests":{ignored},'
         f'"rollingCountCollapsedRequests":0,'
         f'"rollingCountEmit":0,'
         f'"rollingCountExceptionsThrown":{unanswered},'
-        f'"rollingCountFailure":{of(Outcome.FAILURE)},'
+        f'"rollingCountFailure":{failure},'
         f'"rollingCountFallbackEmit":0,'
         f'"rollingCountFallbackFailure":{failed},'
         f'"rollingCountFallbackMissing":{max(0, troubled - succeeded - failed - rejected)},'
         f'"rollingCountFallbackRejection":{rejected},'
         f'"rollingCountFallbackSuccess":{succeeded},'
         f'"rollingCountResponsesFromCache":0,'
-        f'"rollingCountSemaphoreRejected":{of(Outcome.BULKHEAD_FULL)},'
-        f'"rollingCountShortCircuited":{of(Outcome.SHORT_CIRCUITED)},'
-        f'"rollingCountSuccess":{of(Outcome.SUCCESS)},'
+        f'"rollingCountSemaphoreRejected":{full},'
+        f'"rollingCountShortCircuited":{short},'
+        f'"rollingCountSuccess":{success},'
         f'"rollingCountThreadPoolRejected":0,'
-        f'"rollingCountTimeout":{of(Outcome.TIMEOUT)},'
+        f'"rollingCountTimeout":{timeout},'
         f'"currentConcurrentExecutionCount":{snapshot.in_flight},'
         f'"rollingMaxConcurrentExecutionCount":{rolling.most_in_flight},'
         f'"latencyExecute_mean":{mean},'
@@ -119,7 +114,7 @@ def pool_event(name: str, snapshot: Snapshot, rolling: Rolling, now: int) -> str
     completed = _started(tuple(snapshot.totals.values()))
     return (
         f'{{"type":"HystrixThreadPool",'
-        f'"name":{json.dumps(name)},'
+        f'"name":{_quote(name)},'
         f'"currentTime":{now},'
         f'"currentActiveCount":{snapshot.in_flight},'
         f'"currentCompletedTaskCount":{completed},'

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from resilience._core.outcome import Outcome, State
+from resilience._core.outcome import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from resilience._snapshot import Snapshot
     from resilience.hystrix_stream._rolling import Rolling
 
@@ -48,8 +46,6 @@ COLUMNS: Final = (
 )
 """What the values of a row are, in their order."""
 
-REFUSED: Final = (Outcome.SHORT_CIRCUITED.place, Outcome.BULKHEAD_FULL.place, Outcome.EXPIRED.place)
-FAILED: Final = (Outcome.FAILURE.place, Outcome.TIMEOUT.place)
 MEDIAN, NINETIETH, NINETY_NINTH = 2, 4, 6
 """The places of percentiles among those of Hystrix."""
 
@@ -78,22 +74,22 @@ def trouble(snapshot: Snapshot) -> int:
 
 def row(name: str, snapshot: Snapshot, rolling: Rolling) -> list[Any]:
     """Return the values of `COLUMNS`: numbers, texts and nulls, times in milliseconds."""
-    settings, span, rates = snapshot.settings, rolling.span, rolling.rates
-    failed, refused = _sum(rates, FAILED), _sum(rates, REFUSED)
+    settings, span, window = snapshot.settings, rolling.span, snapshot.window
+    success, failure, timeout, short, full, expired, ignored, cancelled = rolling.rates
     calls = sum(rolling.outcomes)
     return [
         name,
         trouble(snapshot),
         snapshot.state.value,
         None if snapshot.override is None else snapshot.override.value,
-        snapshot.window.calls,
-        round(snapshot.window.error_percent, 1),
+        window.calls,
+        round(window.error_percent, 1),
         float(settings.error_percent),
         settings.rolling_window,
         round(calls / span, 1) if span else None,
-        round(sum(rates) - failed - refused, 1),
-        round(failed, 1),
-        round(refused, 1),
+        round(success + ignored + cancelled, 1),
+        round(failure + timeout, 1),
+        round(short + full + expired, 1),
         round(sum(rolling.fallbacks) / span, 1) if span else 0.0,
         *(
             round(1000 * rolling.durations[place], 1) if rolling.executed else None
@@ -109,7 +105,3 @@ def row(name: str, snapshot: Snapshot, rolling: Rolling) -> list[Any]:
         None if snapshot.retry_after is None else round(snapshot.at + snapshot.retry_after, 2),
         snapshot.last_error,
     ]
-
-
-def _sum(rates: Sequence[float], places: tuple[int, ...]) -> float:
-    return sum([rates[place] for place in places])

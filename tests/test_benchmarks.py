@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from benchmarks import chart, page, report
+from benchmarks import chart, page, report, watching
 from benchmarks.limits import LIMITS
 from benchmarks.row import Contender, Limit, Row, Spread
 from benchmarks.rows import all_rows
@@ -137,3 +137,10 @@ def test_the_chart_is_drawn_for_light_and_dark_grounds(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"cost.svg", "cost-dark.svg"}
     for path in tmp_path.iterdir():
         assert all(name in path.read_text(encoding="utf-8") for name in ("nopanic", "resilience"))
+
+
+def test_what_watching_costs_is_measured() -> None:
+    """
+    It is the difference of two stretches of processor time, so it is no more than a core.
+    """
+    assert -1 < watching.share(seconds=0.2, rounds=1) < 1

@@ -29,7 +29,8 @@ class Operations:
     def __init__(self, **options: Any) -> None:
         self.clock = FakeClock()
         self.registry = Registry(clock=self.clock)
-        self.app = AsgiApp(self.registry, clock=self.clock, **options)
+        self.beat = FakeClock()  # what the app goes by: it looks once a second, at its end
+        self.app = AsgiApp(self.registry, clock=self.beat, **options)
         self.app._site.feed.interval = LOOK
         self.random = Random(7)
 
@@ -59,6 +60,7 @@ class Operations:
     def second(self) -> None:
         """Let a second pass."""
         self.clock.advance(1)
+        self.beat.advance(1)
 
 
 def heard(page: Page, expression: str, timeout: float = 10.0) -> None:

@@ -37,7 +37,7 @@ class Afternoon(Operations):
     """A minute in which several things go wrong, each in a way of its own."""
 
     def __init__(self) -> None:
-        super().__init__(authorize=lambda control: True)
+        super().__init__(authorize=lambda _: True)
         self.cmds = {
             name: self.command(name, volume_threshold=20, max_concurrency=16) for name in RATES
         }

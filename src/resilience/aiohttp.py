@@ -114,8 +114,8 @@ def _guard_body(response: aiohttp.ClientResponse, exchange: Exchange) -> None:
     if connection is None:  # the body has come with the head, and the connection has gone back
         exchange.ended()
         return
-    content = _Content(response.content, exchange)
-    response.content = content  # type: ignore[assignment]  # it is one in all that is public
+    content: Any = _Content(response.content, exchange)
+    response.content = content
     connection.add_callback(content.released)
 
 

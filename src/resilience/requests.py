@@ -20,7 +20,7 @@ from resilience import errors
 from resilience._default import default_registry
 from resilience._http.errors import Both, kinds
 from resilience._http.policy import Options, Policy, host_and_port
-from resilience._http.raw import Raw, cut
+from resilience._http.raw import Raw, cut, read_timeout
 
 if TYPE_CHECKING:
     from resilience._registry import Registry
@@ -117,13 +117,12 @@ class Adapter(BaseAdapter):
         before = request.headers
         try:
             left = exchange.admit(opaque=policy.opaque)
-            if left is not None:
-                timeout = cut(urllib3.Timeout, timeout, left)
+            shorter = timeout if left is None else cut(urllib3.Timeout, timeout, left)
             budget = policy.budget(exchange, left)
             if budget is not None:
                 request.headers = before.copy()
                 request.headers[str(policy.header)] = budget
-            response = self._wrapped.send(request, stream, timeout, verify, cert, proxies)
+            response = self._wrapped.send(request, stream, shorter, verify, cert, proxies)
         except BaseException as error:
             failed = exchange.failed(error, request=request)
             if failed is error:
@@ -139,7 +138,7 @@ class Adapter(BaseAdapter):
         if response.raw is None:  # it came with its body
             exchange.ended()
         else:
-            response.raw = Raw(response.raw, exchange)
+            response.raw = Raw(response.raw, exchange, read_timeout(timeout))
         return response
 
     def close(self) -> None:

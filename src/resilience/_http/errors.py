@@ -37,9 +37,10 @@ class Both:
 
 def _made(kind: type[Any], args: tuple[Any, ...], facts: Mapping[str, Any]) -> Any:
     # Not by `__init__`: the parents' take different arguments.
-    error = kind.__new__(kind)
+    make: Any = kind.__new__
+    error: Any = make(kind)
     error.args = args
-    vars(error).update(facts)
+    error.__dict__.update(facts)
     return error
 
 

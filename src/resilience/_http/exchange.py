@@ -27,14 +27,13 @@ from resilience._chain import current, time_left
 from resilience._permit import hold_of
 from resilience._plan import Plan
 from resilience._units import NANOS, seconds
-from resilience._verdict import FAILED, IGNORED, LATE
+from resilience._verdict import FAILED, IGNORED, LATE, TIMED_OUT, describe
 from resilience.errors import DeadlineExceededError, ResilienceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from resilience._core.slots import Token
-    from resilience._deadline import Deadline
     from resilience._guard import Guard
     from resilience._http.errors import Kinds
 
@@ -45,6 +44,9 @@ SHORTEST: Final = 1_000
 
 SLACK: Final = 1_000_000
 """A client's own timer may be early by the resolution of its clock."""
+
+NEARLY: Final = 0.9
+"""Share of the timeout after which a timeout of the client's is ours: it may count the connect."""
 
 
 class Exchange:
@@ -83,14 +85,14 @@ class Exchange:
         if token is not None:
             self._token = token
             return plan.timeout
+        refusal = guard.refuse()
+        if refusal is not None:
+            raise self._kinds.exchange(refusal)
         try:
-            refusal = guard.refuse()
-            if refusal is not None:
-                raise refusal
-            self._token = token = guard.enter(plan)
-        except Exception as error:
+            self._token = guard.enter(plan)
+        except ResilienceError as error:
             raise self._kinds.exchange(error) from error.__cause__
-        return self._budget(token)
+        return self._budget()
 
     async def aadmit(self) -> int | None:
         """Be admitted in a task; what it waits for is cut off in time."""
@@ -102,16 +104,16 @@ class Exchange:
             if token.scope is not None:
                 guard.enforce(token)
             return plan.timeout
+        refusal = guard.refuse()
+        if refusal is not None:
+            raise self._kinds.exchange(refusal)
         try:
-            refusal = guard.refuse()
-            if refusal is not None:
-                raise refusal
             self._token = token = await guard.aenter(plan)
-        except Exception as error:
+        except ResilienceError as error:
             raise self._kinds.exchange(error) from error.__cause__
         if token.scope is not None:
             guard.enforce(token)
-        return self._budget(token)
+        return self._budget()
 
     @property
     def waiting(self) -> bool:
@@ -128,20 +130,18 @@ class Exchange:
     def left(self) -> int | None:
         """Return the nanoseconds that the present wait may last; `None`: for ever."""
         token = self._token
-        return time_left(current.get() if token is None else token.scope)
+        if token is None:
+            return time_left(current.get())
+        if token.scope is not None:
+            return time_left(token.scope)
+        own: int | None = None if self._guard.entry.shadowed else token.plan.timeout
+        return own
 
-    def _budget(self, token: Token) -> int | None:
+    def _budget(self) -> int | None:
         """Return what is left after a wait for a slot; raises if that is nothing."""
-        scope: Deadline | None = token.scope
-        if scope is None:
-            own: int | None = None if self._guard.entry.shadowed else token.plan.timeout
-            return own
-        bound = scope.first()
-        if bound is None:
-            return None
-        left = bound.left
-        if left <= 0:
-            raise bound.error()
+        left = self.left()
+        if left is not None and left <= 0:
+            self._check()
         return left
 
     def _check(self) -> None:
@@ -273,21 +273,23 @@ class Exchange:
             error: What was raised.
             **facts: Attributes of the client's errors.
         """
-        timeout = self._own_timeout(error)
+        error = self._own_timeout(error) or error
         token = self._claim()
-        if token is not None:
-            raised = error if timeout is None else timeout
-            error = self._guard.fail(token, raised, spent=self._spent).error
+        if token is None:
+            pass
+        elif token.scope is None and isinstance(error, DeadlineExceededError):
+            token.started -= self._spent
+            self._guard.finish_as(token, TIMED_OUT, describe(error))
+        else:
+            error = self._guard.fail(token, error, spent=self._spent).error
         return self._kinds.exchange(error, **facts)
 
     def _own_timeout(self, error: BaseException) -> BaseException | None:
         """Return our error for a timeout of the client's, if the time was that of a deadline."""
         token = self._token
-        if (
-            token is None
-            or not isinstance(error, self._kinds.timeouts)
-            or isinstance(error, ResilienceError)
-        ):
+        if token is None or not isinstance(error, self._kinds.timeouts):
+            return None
+        if isinstance(error, ResilienceError):
             return None
         if token.scope is None:
             return self._overdue(token)
@@ -296,12 +298,12 @@ class Exchange:
 
     def _overdue(self, token: Token) -> BaseException | None:
         """Return our error for a wait that had no scope, if it was as long as it may be."""
-        entry, timeout = self._guard.entry, token.plan.timeout
-        took = entry.clock() - token.started
-        if timeout is None or took < timeout - SLACK:
+        timeout: int | None = token.plan.timeout
+        took = self._guard.entry.clock() - token.started
+        if timeout is None or self._guard.entry.shadowed or took < timeout * NEARLY:
             return None
-        error = DeadlineExceededError(entry.name, timeout=seconds(timeout), elapsed=seconds(took))
-        return error
+        name, limit, elapsed = self._guard.entry.name, seconds(timeout), seconds(took)
+        return DeadlineExceededError(name, timeout=limit, elapsed=elapsed)
 
     def _claim(self) -> Token | None:
         if self._token is None:
@@ -315,7 +317,7 @@ def shorter(given: float | None, left: int | None) -> float | None:
     """Return a timeout in seconds that is no longer than the nanoseconds that are left."""
     if left is None:
         return given
-    most = (left if left > SHORTEST else SHORTEST) / NANOS
+    most = (max(SHORTEST, left)) / NANOS
     return most if given is None or given > most else given
 
 

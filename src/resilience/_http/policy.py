@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from resilience._budget_header import REQUEST_TIMEOUT, spelling
 from resilience._default import registry_of
@@ -189,10 +189,8 @@ def _check(name: object, methods: object, statuses: object, header: object) -> N
 
 def _texts(values: Any) -> bool:
     # Looked at twice, so no iterator.
-    if not isinstance(values, (frozenset, list, set, tuple)):
-        return False
-    several: Any = values
-    return all(isinstance(each, str) for each in several)
+    several = isinstance(values, (frozenset, list, set, tuple))
+    return several and all(isinstance(each, str) for each in cast("Any", values))
 
 
 def _is_token(text: str) -> bool:

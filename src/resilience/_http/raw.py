@@ -1,14 +1,14 @@
 """
 Raw: the body of a urllib3 response, guarded. requests reads its bodies through one as well.
 
-It stands in front of the response and is the response in everything else. A piece is what has come,
-up to the size that was asked for: urllib3 by itself waits until it has as much as that, and a server
-that drips could make it wait for as long as it likes.
+It stands in front of the response and is the response in everything else. A piece is what has
+come, up to the size that was asked for: urllib3 by itself waits until it has as much as that, and a
+server that drips could make it wait for as long as it likes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from resilience._http.exchange import shorter
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from resilience._http.exchange import Exchange
 
-__all__ = ["Raw", "cut"]
+__all__ = ["Raw", "cut", "read_timeout"]
 
 PIECE: Final = 65_536
 """Bytes of a piece, where nothing else is asked for."""
@@ -26,26 +26,25 @@ PIECE: Final = 65_536
 class Raw:
     """The body of a response, piece by piece, in front of the response itself."""
 
-    def __init__(self, raw: Any, exchange: Exchange) -> None:
+    def __init__(self, raw: Any, exchange: Exchange, timeout: float | None) -> None:
         self._raw = raw
         self._exchange = exchange
+        self._timeout = timeout
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
 
-    def stream(self, amt: int | None = None, decode_content: bool | None = None) -> Iterator[bytes]:
+    def stream(self, amt: int | None = None, decode_content: Any = None) -> Iterator[bytes]:
         """Give the body in pieces of at most so many bytes."""
         return self._exchange.pieces(self._pieces(amt, decode_content))
 
-    def read(
-        self, amt: int | None = None, decode_content: bool | None = None, **options: Any
-    ) -> bytes:
+    def read(self, amt: int | None = None, decode_content: Any = None, **options: Any) -> bytes:
         """Read so many bytes, or all of them."""
         if amt is None or amt < 0:
             return b"".join(self.stream(None, decode_content))
         return self._one(lambda: self._raw.read(amt, decode_content, **options), at_end=amt > 0)
 
-    def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
+    def read1(self, amt: int | None = None, decode_content: Any = None) -> bytes:
         """Read what has come, up to so many bytes."""
         return self._one(lambda: self._raw.read1(amt, decode_content), at_end=amt != 0)
 
@@ -84,7 +83,7 @@ class Raw:
         finally:
             self._exchange.ended()
 
-    def _pieces(self, amt: int | None, decode_content: bool | None) -> Iterator[bytes]:
+    def _pieces(self, amt: int | None, decode_content: Any) -> Iterator[bytes]:
         raw, size = self._raw, amt or PIECE
         if not hasattr(raw, "read1"):  # urllib3 1, or what stands in for it
             yield from raw.stream(size, decode_content)
@@ -114,14 +113,20 @@ class Raw:
         return piece
 
     def _shorten(self) -> None:
-        """Let the socket wait no longer than a deadline of the caller's allows."""
-        exchange = self._exchange
-        if not exchange.bound:
-            return
+        """Let the socket wait for a piece as long as it may, and no longer."""
         connection = getattr(self._raw, "connection", None)
         sock = getattr(connection, "sock", None)
-        if sock is not None:
-            sock.settimeout(shorter(sock.gettimeout(), exchange.left()))
+        if sock is not None:  # it has none if the server closes the connection afterwards
+            sock.settimeout(shorter(self._timeout, self._exchange.left()))
+
+
+def read_timeout(timeout: Any) -> float | None:
+    """Return how long the user lets each read wait, by a timeout in any of requests' forms."""
+    if isinstance(timeout, tuple):
+        _, timeout = cast("tuple[Any, Any]", timeout)
+    # A Timeout of urllib3's does not tell before the connect, where it has a total.
+    read: float | None = getattr(timeout, "_read", timeout)
+    return read
 
 
 def cut(kind: Any, timeout: Any, left: int) -> Any:
@@ -129,7 +134,7 @@ def cut(kind: Any, timeout: Any, left: int) -> Any:
     if isinstance(timeout, kind):
         own: Any = timeout.clone()
     elif isinstance(timeout, tuple):
-        connect, read = timeout
+        connect, read = cast("tuple[Any, Any]", timeout)
         own = kind(connect=connect, read=read)
     else:
         own = kind(connect=timeout, read=timeout)

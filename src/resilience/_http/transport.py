@@ -108,25 +108,24 @@ class AsyncPieces:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         exchange, source = self._exchange, aiter(self._stream)
-        while True:
-            try:
-                exchange.aresume()
-                piece = await anext(source, None)
-            except BaseException as error:
-                failed = exchange.failed(error)
-                if failed is error:
-                    raise
-                raise failed from error
-            if piece is None:
-                exchange.ended()
-                return
-            exchange.paused()
-            try:
+        try:
+            while True:
+                try:
+                    exchange.aresume()
+                    piece = await anext(source, None)
+                except BaseException as error:
+                    failed = exchange.failed(error)
+                    if failed is error:
+                        raise
+                    raise failed from error
+                if piece is None:
+                    exchange.ended()
+                    return
+                exchange.paused()
                 yield piece
-            except GeneratorExit:
-                if hasattr(source, "aclose"):
-                    await source.aclose()
-                raise
+        finally:
+            if hasattr(source, "aclose"):
+                await source.aclose()
 
     async def aclose(self) -> None:
         """Close the response; if it was not read to its end, it is judged by what was read."""
@@ -151,9 +150,9 @@ class Timeouts(dict[str, float | None]):
 def _prepare(request: Any, exchange: Exchange, policy: Policy, left: int) -> None:
     """Give a request what is left of the time."""
     extensions = request.extensions
-    given = extensions.get("timeout") or {}
+    given: dict[str, float | None] = extensions.get("timeout") or {}
     ask, most = given.get, left / NANOS
-    cut = {
+    cut: dict[str, float | None] = {
         "connect": most if (own := ask("connect")) is None or own > most else own,
         "read": most if (own := ask("read")) is None or own > most else own,
         "write": most if (own := ask("write")) is None or own > most else own,

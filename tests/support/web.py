@@ -58,6 +58,8 @@ class Kind(NamedTuple):
     make: Make
     run: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
     module: Any
+    base: type[Exception]
+    """What all of the client's errors are."""
     error: type[Exception]
     timeout: type[Exception]
     is_async: bool = True
@@ -167,7 +169,7 @@ async def _aiohttp(registry: Registry, **settings: Any) -> AsyncIterator[Web]:
 def _kinds() -> list[Kind]:
     kinds = []
     for client, guard in ((httpx2, resilience.httpx2), (httpx, resilience.httpx)):
-        rest: Any = (guard, client.TransportError, client.TimeoutException)
+        rest: Any = (guard, client.HTTPError, client.TransportError, client.TimeoutException)
         name = client.__name__
         kinds += [
             Kind(f"{name}", _httpx(client, guard), _sync, *rest, is_async=False),
@@ -181,6 +183,7 @@ def _kinds() -> list[Kind]:
             _requests,
             _sync,
             resilience.requests,
+            requests.RequestException,
             requests.ConnectionError,
             requests.Timeout,
             is_async=False,
@@ -190,6 +193,7 @@ def _kinds() -> list[Kind]:
             _aiohttp,
             _asyncio,
             resilience.aiohttp,
+            aiohttp.ClientError,
             aiohttp.ClientError,
             aiohttp.ServerTimeoutError,
         ),

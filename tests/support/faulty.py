@@ -53,6 +53,11 @@ class Faulty:
                 return value.strip()
         return None
 
+    @property
+    def accepted(self) -> int:
+        """How many connections there were."""
+        return len(self._peers)
+
     def serve(self) -> None:
         """Serve each connection in a thread of its own."""
         while not self.over.is_set():
@@ -93,6 +98,10 @@ class Faulty:
 
     def _chunked(self, peer: socket.socket) -> bool:
         peer.sendall(CHUNKED)
+        return True
+
+    def _bare(self, peer: socket.socket) -> bool:
+        peer.sendall(HEAD % len(BODY))  # the answer to HEAD
         return True
 
     def _empty(self, peer: socket.socket) -> bool:

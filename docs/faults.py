@@ -6,6 +6,7 @@ Let every client meet every fault, print how that ends, and write it into the pa
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from tests.support.faulty import faulty
@@ -43,7 +44,7 @@ def drawn(text: str) -> str:
 def main() -> None:
     """Print the table, and rewrite the page."""
     made, text = draw(), PAGE.read_text(encoding="utf-8")
-    print(made)
+    sys.stdout.write(f"{made}\n")
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     PAGE.write_text(f"{before}{BEGIN}\n{made}\n{END}{after}", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -246,17 +247,15 @@ def test_cancellation_is_no_verdict(name: str, path: str, server: Faulty) -> Non
 
     async def scenario(web: Web) -> None:
         url = server.url(path)
-        sent = len(server.requests)
+        arrived = functools.partial(server.reached, len(server.requests) + 1)
         if "trio" in name:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(web.fetch, url)
-                while len(server.requests) == sent:
-                    await trio.sleep(0.001)
+                await trio.to_thread.run_sync(arrived)
                 nursery.cancel_scope.cancel()
             return
         task = asyncio.ensure_future(web.fetch(url))
-        while len(server.requests) == sent:
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(arrived)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -287,9 +286,7 @@ def test_a_deadline_travels_in_a_header(kind: Kind, server: Faulty) -> None:
 
 
 @pytest.mark.parametrize(("header", "unit"), [("grpc-timeout", "u"), ("X-Budget", "0")])
-def test_the_header_has_another_name(
-    kind: Kind, server: Faulty, header: str, unit: str
-) -> None:
+def test_the_header_has_another_name(kind: Kind, server: Faulty, header: str, unit: str) -> None:
     """The header is configurable, and spelt as its name demands."""
 
     async def scenario(web: Web) -> None:

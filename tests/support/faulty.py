@@ -34,6 +34,7 @@ class Faulty:
         self.address = f"127.0.0.1:{self.listening.getsockname()[1]}"
         self.requests: list[str] = []
         self.over = threading.Event()
+        self._news = threading.Condition()
         self._peers: list[socket.socket] = []
         # Bound, and nobody listens: whoever calls is refused, and nobody else gets the port.
         self._closed = socket.socket()
@@ -52,6 +53,11 @@ class Faulty:
             if key.lower() == name.lower():
                 return value.strip()
         return None
+
+    def reached(self, count: int) -> None:
+        """Wait until so many requests have come."""
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.requests) >= count, 30)
 
     @property
     def accepted(self) -> int:
@@ -84,7 +90,9 @@ class Faulty:
         with suppress(OSError), peer:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while head := _head(peer):
-                self.requests.append(head)
+                with self._news:
+                    self.requests.append(head)
+                    self._news.notify_all()
                 parts = head.split()
                 fault = parts[1].strip("/").split("?")[0] if len(parts) > 1 else "tls"
                 if not getattr(self, "_" + fault.replace("-", "_"))(peer):
@@ -161,6 +169,12 @@ class Faulty:
     def _stall(self, peer: socket.socket) -> bool:
         peer.sendall(HEAD % 1_000 + BODY)
         return self._hang(peer)
+
+    def _late_body(self, peer: socket.socket) -> bool:
+        peer.sendall(HEAD % len(BODY))
+        self.over.wait(2 * PAUSE)
+        peer.sendall(BODY)
+        return True
 
     def _cut(self, peer: socket.socket) -> bool:
         peer.sendall(HEAD % 1_000 + BODY)

@@ -36,7 +36,13 @@ class Raw:
 
     def stream(self, amt: int | None = None, decode_content: Any = None) -> Iterator[bytes]:
         """Give the body in pieces of at most so many bytes."""
-        return self._exchange.pieces(self._pieces(amt, decode_content))
+        try:
+            yield from self._exchange.pieces(self._pieces(amt, decode_content))
+        except GeneratorExit:  # its consumer may go on in another way
+            raise
+        except BaseException:
+            self._raw.close()  # nobody can go on in the middle
+            raise
 
     def read(self, amt: int | None = None, decode_content: Any = None, **options: Any) -> bytes:
         """Read so many bytes, or all of them."""
@@ -104,6 +110,7 @@ class Raw:
             piece: bytes = read()
         except BaseException as error:
             failed = exchange.failed(error)
+            self._raw.close()
             if failed is error:
                 raise
             raise failed from error
@@ -125,8 +132,8 @@ def read_timeout(timeout: Any) -> float | None:
     if isinstance(timeout, tuple):
         _, timeout = cast("tuple[Any, Any]", timeout)
     # A Timeout of urllib3's does not tell before the connect, where it has a total.
-    read: float | None = getattr(timeout, "_read", timeout)
-    return read
+    read: Any = getattr(timeout, "_read", timeout)
+    return read if isinstance(read, (int, float)) and read > 0 else None
 
 
 def cut(kind: Any, timeout: Any, left: int) -> Any:

@@ -17,6 +17,8 @@ LIMITS: dict[str, list[Limit]] = {
     "deadline sync": [Limit(MICROSECOND)],
     "deadline asyncio": [Limit(1.30, "asyncio.timeout")],
     "deadline trio": [Limit(1.20, "trio.move_on_after")],
+    "http sync": [Limit(1.05, "httpx2"), Limit(1.00, "interlock-cb")],
+    "http asyncio": [Limit(1.05, "httpx2"), Limit(1.00, "interlock-cb")],
     "hand-off sync": [Limit(0.80, "ThreadPoolExecutor")],
     "collector": [Limit(1.00, "nobody looks", contender="collected", noise=True)],
     "opentelemetry": [Limit(1.00, "nobody looks", contender="instrumented", noise=True)],

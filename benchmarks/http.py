@@ -30,7 +30,9 @@ from resilience.httpx2 import AsyncTransport, Transport
 SECONDS = 0.1
 """How long the requests of one sample take together: they take longer than other calls."""
 
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"ok\": true}"
+ANSWER = (
+    b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"ok": true}'
+)
 
 
 def http_rows() -> Iterator[Row]:

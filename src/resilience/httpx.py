@@ -134,8 +134,9 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         registry: Registry | None = default_registry,
         **settings: Unpack[Options],
     ) -> None:
-        self._policy = Policy(_KINDS, registry, settings)
         self._wrapped = httpx.AsyncHTTPTransport() if wrapped is None else wrapped
+        opaque = type(self._wrapped) is httpx.AsyncHTTPTransport
+        self._policy = Policy(_KINDS, registry, settings, opaque=opaque)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request: see `Transport.handle_request`."""

@@ -6,7 +6,7 @@ body:
 
     exchange.admit()                    refused: nothing is sent
     … the client sends, and waits for the head …
-    exchange.answered(failure)
+    exchange.paused()
     exchange.resume(); … the client waits for a piece …; exchange.paused()      for each of them
     exchange.ended()                    read to its end, or closed
 
@@ -152,21 +152,17 @@ class Exchange:
 
     # -- the response
 
-    def answered(self, failure: str | None = None, retry_after: float | None = None) -> None:
+    def failing(self, failure: str, retry_after: float | None = None) -> None:
         """
-        Take note of the head of the response, and end the wait for it.
+        Take note that the response is a failure.
 
         Args:
-            failure: Why the response is a failure, in a few words; `None`: it is none.
+            failure: Why, in a few words.
             retry_after: Seconds that the server asked to be left alone.
         """
-        if failure is not None:
-            self._failure = failure
-            if retry_after is not None:
-                self._hold = hold_of(self._guard.entry.settings, retry_after)
-        token = self._token
-        if token is not None:
-            self._pause(token)
+        self._failure = failure
+        if retry_after is not None:
+            self._hold = hold_of(self._guard.entry.settings, retry_after)
 
     def resume(self) -> None:
         """
@@ -182,45 +178,64 @@ class Exchange:
         self._running = True
         # Nothing asks for the timeout itself: the client was given it.
         if current.get() is not None or token.trial is not None:
-            self._guard.open_scope(token)
-            self._check()
+            self._open(token)
 
-    def aresume(self) -> None:
-        """Begin to wait in a task; the wait is cut off in time."""
+    def _open(self, token: Token) -> None:
+        """Enter the scope of a wait."""
+        self._guard.open_scope(token)
+        self._check()
+
+    def aresume(self, *, opaque: bool = False) -> None:
+        """
+        Begin to wait in a task.
+
+        Args:
+            opaque: Whether the client keeps to the timeout by itself, which it was given for each
+                read. Otherwise the wait is cut off in time.
+        """
         token = self._token
         if token is None:
             return
         guard = self._guard
         token.started = guard.entry.clock()
         self._running = True
-        if token.plan.scoped or token.trial is not None or current.get() is not None:
-            guard.open_scope(token)
-            self._check()
+        if (
+            (token.plan.scoped and not opaque)
+            or current.get() is not None
+            or token.trial is not None
+        ):
+            self._open(token)
             guard.enforce(token)
 
     def paused(self) -> None:
         """End a wait: the head or a piece is there."""
         token = self._token
-        if token is not None:
+        if token is not None and self._running:
             self._pause(token)
 
     def _pause(self, token: Token) -> None:
-        if not self._running:
-            return
         self._running = False
-        took = max(self._guard.entry.clock() - token.started, 0)
-        timeout = token.plan.timeout
-        self._late = self._late or (timeout is not None and took >= timeout)
-        self._spent += took
+        took = self._guard.entry.clock() - token.started
+        if took > 0:
+            self._spent += took
+            timeout = token.plan.timeout
+            if timeout is not None and took >= timeout:
+                self._late = True
         if token.scope is not None:
             token.scope.leave()
             token.scope = None
 
     def pieces(self, source: Iterator[bytes]) -> Iterator[bytes]:
         """Give the pieces of a body, each wait for one guarded."""
+        clock = self._guard.entry.clock
         while True:
+            token = self._token
             try:
-                self.resume()
+                if token is not None:  # as `resume`, which costs a call
+                    token.started = clock()
+                    self._running = True
+                    if current.get() is not None or token.trial is not None:
+                        self._open(token)
                 piece = next(source, None)
             except BaseException as error:
                 failed = self.failed(error)
@@ -241,13 +256,15 @@ class Exchange:
         if token is None:
             return
         guard = self._guard
-        # As long as all waits together are shorter than the timeout, none was late.
-        if token.scope is None and self._failure is None and not self._late:
-            token.started = (token.started if self._running else guard.entry.clock()) - self._spent
+        if self._failure is None and token.scope is None:
+            # None of the waits was late if all of them together are shorter than the timeout.
+            began = token.started if self._running else guard.entry.clock()
+            token.started = began - self._spent
             if guard.quick_leave(token):
                 return
-            token.started += self._spent
-        self._pause(token)
+            token.started = began
+        if self._running:
+            self._pause(token)
         token.started = guard.entry.clock() - self._spent
         token.plan = guard.untimed
         if self._late:
@@ -261,7 +278,8 @@ class Exchange:
         """Judge: nothing can be said, as what was asked about the response has raised."""
         token = self._claim()
         if token is not None:
-            self._pause(token)
+            if self._running:
+                self._pause(token)
             token.started = self._guard.entry.clock() - self._spent
             self._guard.finish_as(token, IGNORED)
 

@@ -144,13 +144,12 @@ class Policy:
             except BaseException:
                 exchange.ignored()
                 raise
-        if not failed:
-            exchange.answered()
-            return
-        headers = response.headers
-        asked = headers.get("Retry-After") if status in ASKS else None
-        wait = None if asked is None else retry_after(asked, headers.get("Date"))
-        exchange.answered(f"status {status}", wait)
+        if failed:
+            headers = response.headers
+            asked = headers.get("Retry-After") if status in ASKS else None
+            wait = None if asked is None else retry_after(asked, headers.get("Date"))
+            exchange.failing(f"status {status}", wait)
+        exchange.paused()
 
     def budget(self, exchange: Exchange, left: int | None) -> str | None:
         """Return what the header is to say; `None`: no deadline of the caller's is to travel."""

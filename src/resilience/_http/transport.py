@@ -77,7 +77,7 @@ async def asend(policy: Policy, wrapped: Any, request: Any, pieces: type[AsyncPi
     if response.is_closed:  # it came with its body
         exchange.ended()
     else:
-        response.stream = pieces(response.stream, exchange)
+        response.stream = pieces(response.stream, exchange, opaque=policy.opaque)
     return response
 
 
@@ -102,34 +102,38 @@ class Pieces:
 class AsyncPieces:
     """The body of a response, piece by piece, in a task."""
 
-    def __init__(self, stream: Any, exchange: Exchange) -> None:
+    def __init__(self, stream: Any, exchange: Exchange, *, opaque: bool) -> None:
         self._stream = stream
         self._exchange = exchange
+        self._opaque = opaque
+        self._source: Any = None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        exchange, source = self._exchange, aiter(self._stream)
+    # No async generator: event loops keep account of those, and that costs as much as the rest.
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self._source = aiter(self._stream)
+        return self
+
+    async def __anext__(self) -> bytes:
+        exchange = self._exchange
         try:
-            while True:
-                try:
-                    exchange.aresume()
-                    piece = await anext(source, None)
-                except BaseException as error:
-                    failed = exchange.failed(error)
-                    if failed is error:
-                        raise
-                    raise failed from error
-                if piece is None:
-                    exchange.ended()
-                    return
-                exchange.paused()
-                yield piece
-        finally:
-            if hasattr(source, "aclose"):
-                await source.aclose()
+            exchange.aresume(opaque=self._opaque)
+            piece: bytes = await self._source.__anext__()
+        except StopAsyncIteration:
+            exchange.ended()
+            raise
+        except BaseException as error:
+            failed = exchange.failed(error)
+            if failed is error:
+                raise
+            raise failed from error
+        exchange.paused()
+        return piece
 
     async def aclose(self) -> None:
         """Close the response; if it was not read to its end, it is judged by what was read."""
         try:
+            if hasattr(self._source, "aclose"):
+                await self._source.aclose()
             await self._stream.aclose()
         finally:
             self._exchange.ended()

@@ -19,6 +19,7 @@ PROOF_ARGS ?=
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo budget test test-all bench bench-check proof lint lint-style lint-types lint-imports format dev clean
+.PHONY: help demo budget faults test test-all bench bench-check lint lint-style lint-types lint-imports format dev clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; \
@@ -29,6 +30,9 @@ demo: $(VENV)/.demo ## play an outage, live, for about 30 seconds
 
 budget: $(VENV)/.demo ## play a budget that shrinks from call to call, in a few seconds
 	@$(BIN)/python -m examples.budget
+
+faults: $(VENV)/.test ## let every HTTP client meet every fault, and write the table into the docs
+	@$(BIN)/python -m docs.faults
 
 test: $(VENV)/.test ## run the tests and judge their coverage
 	@scripts/debian chromium

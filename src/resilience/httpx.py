@@ -54,7 +54,7 @@ _KINDS = kinds(
     BulkheadFullError,
     DeadlineExceededError,
     timeouts=(httpx.TimeoutException,),
-    misuse=(httpx.LocalProtocolError, httpx.UnsupportedProtocol),
+    misuse=(httpx.LocalProtocolError, httpx.StreamError, httpx.UnsupportedProtocol),
 )
 
 

@@ -54,7 +54,7 @@ _KINDS = kinds(
     BulkheadFullError,
     DeadlineExceededError,
     timeouts=(httpx2.TimeoutException,),
-    misuse=(httpx2.LocalProtocolError, httpx2.UnsupportedProtocol),
+    misuse=(httpx2.LocalProtocolError, httpx2.StreamError, httpx2.UnsupportedProtocol),
 )
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from resilience._chain import current, time_left
+from resilience._chain import binding, current, time_left
 from resilience._permit import hold_of
 from resilience._plan import Plan
 from resilience._units import NANOS, seconds
@@ -125,7 +125,7 @@ class Exchange:
         """Whether it is inside of a deadline of the caller's."""
         token = self._token
         scope = None if token is None else token.scope
-        return scope is not None and scope.outer is not None
+        return scope is not None and binding(scope.outer) is not None
 
     def left(self) -> int | None:
         """Return the nanoseconds that the present wait may last; `None`: for ever."""

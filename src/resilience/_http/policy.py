@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Collection, Container
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from resilience._budget_header import REQUEST_TIMEOUT, spelling
@@ -38,7 +38,7 @@ class Options(Fields, total=False):
     """The name of the commands: a template with `{host}`, or one name for all hosts."""
     max_hosts: int
     """How many hosts have a command of their own at most."""
-    methods: Iterable[str] | None
+    methods: Collection[str] | None
     """The methods that are guarded; `None`: all of them. Others pass by."""
     statuses: Container[int]
     """The statuses that are failures."""
@@ -186,9 +186,8 @@ def _check(name: object, methods: object, statuses: object, header: object) -> N
         raise ConfigurationError(*faults)
 
 
-def _texts(values: Any) -> bool:
-    # Looked at twice, so no iterator.
-    several = isinstance(values, (frozenset, list, set, tuple))
+def _texts(values: object) -> bool:
+    several = isinstance(values, Collection)
     return several and all(isinstance(each, str) for each in cast("Any", values))
 
 

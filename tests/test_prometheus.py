@@ -992,7 +992,8 @@ def test_without_prometheus_client_the_import_names_the_extra(
     """
     for module in [name for name in sys.modules if name.partition(".")[0] == "prometheus_client"]:
         monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, "resilience.prometheus")
+    for module in [name for name in sys.modules if name.startswith("resilience.prometheus")]:
+        monkeypatch.delitem(sys.modules, module)
     with pytest.raises(ImportError, match=r"python-resilience\[prometheus\]") as raised:
         importlib.import_module("resilience.prometheus")
     assert isinstance(raised.value.__cause__, ImportError)

@@ -1,0 +1,644 @@
+"""The writer for prometheus_client's multiprocess mode, in one process and over forks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, values
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from resilience import Command, ConfigurationError, Registry
+from resilience.prometheus import (
+    CATALOGUE,
+    MultiprocessWriter,
+    ResilienceCollector,
+    multiprocess,
+    start_multiprocess_writer,
+)
+from tests.support.runtime import FakeClock
+
+NEVER = 3600.0
+"""An interval that no test waits for: it flushes by itself."""
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """What PROMETHEUS_MULTIPROC_DIR names, as if from the beginning of the process."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    files: Any = values.MultiProcessValue()
+    monkeypatch.setattr(values, "ValueClass", files)
+    yield tmp_path
+    for writer in multiprocess._writers.values():
+        writer.stop()
+    multiprocess._writers.clear()
+    files.close_all_files()
+
+
+@pytest.fixture
+def users(registry: Registry) -> Command:
+    """A command with the default settings."""
+    return registry.command("users")
+
+
+def series(collector: Any) -> Series:
+    """Return what a scrape would show."""
+    samples = [sample for family in collector.collect() for sample in family.samples]
+    found = {(each.name, frozenset(each.labels.items())): each.value for each in samples}
+    assert len(found) == len(samples)
+    return found
+
+
+def merged(folder: Path) -> Series:
+    """Return the sums over all processes."""
+    return series(MultiProcessCollector(None, str(folder)))
+
+
+def shown(found: Series) -> set[str]:
+    """Return the names that have series."""
+    return {dict(labels)["name"] for _, labels in found}
+
+
+def value(found: Series, metric: str, name: str = "users", **labels: str) -> float:
+    """Return the value of one series."""
+    return found[metric, frozenset({"name": name, **labels}.items())]
+
+
+def start(registry: Registry, **options: Any) -> MultiprocessWriter:
+    """Start a writer that writes when it is told to."""
+    return start_multiprocess_writer(NEVER, registry=registry, **options)
+
+
+def fail() -> None:
+    """Be called in vain."""
+    raise ConnectionError
+
+
+def attempt(command: Command, fn: Callable[..., Any], *args: Any) -> None:
+    """Call, whatever comes of it."""
+    try:
+        command.call(fn, *args)
+    except Exception:
+        return
+
+
+def in_a_child(body: Callable[[], object]) -> Any:
+    """Return what a function returns in a forked process, which ends at once."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(theirs, json.dumps(body()).encode())
+        except BaseException:
+            os.write(theirs, json.dumps(traceback.format_exc()).encode())
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as answer:
+        told = answer.read()
+    os.waitpid(child, 0)
+    return json.loads(told)
+
+
+forks = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),  # other tests' idle threads
+]
+
+
+def forking(test: Any) -> Any:
+    """Mark a test that forks."""
+    for mark in forks:
+        test = mark(test)
+    return test
+
+
+# -- the numbers
+
+
+@pytest.mark.promise("J8")
+def test_the_files_show_what_the_collector_shows(
+    folder: Path, registry: Registry, clock: FakeClock
+) -> None:
+    """
+    One process alone has the same names, the same labels and the same numbers as its collector.
+    """
+    users = registry.command("users", volume_threshold=3, max_concurrency=None, fallback=dict)
+    registry.command("orders", latency_buckets=(0.5, 2_000_000), sleep_window_max=60).force_open()
+    writer = start(registry)
+    for seconds in (0.01, 0.2, 3, 40):
+        attempt(users, clock.advance, seconds)
+        attempt(users, fail)
+        writer.flush()
+    assert merged(folder) == pytest.approx(series(ResilienceCollector(registry)))
+
+
+def test_help_and_types_are_the_collectors(folder: Path, registry: Registry) -> None:
+    """
+    Each metric is described as the collector describes it.
+    """
+    registry.command("users")
+    start(registry)
+    both = [
+        MultiProcessCollector(None, str(folder)).collect(),
+        ResilienceCollector(registry).collect(),
+    ]
+    ours, theirs = ({each.name: (each.type, each.documentation) for each in one} for one in both)
+    assert ours == theirs
+
+
+def test_every_gauge_has_a_merge_mode() -> None:
+    """
+    What is shared out is added up over the live workers; of ratios and settings the highest counts.
+    """
+    modes = {each.name.removeprefix("resilience_"): each.mode for each in CATALOGUE if each.mode}
+    assert modes == {
+        **dict.fromkeys(
+            ["circuit_state", "circuit_override", "window_calls", "in_flight", "waiting",
+             "abandoned", "max_concurrency"], "livesum",
+        ),
+        "window_error_ratio": "livemax",
+        "setting": "livemax",
+    }  # fmt: skip
+
+
+def test_what_does_not_change_is_not_written(
+    folder: Path, registry: Registry, users: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A flush of a name that nobody called writes nothing, and one after a call a handful of series.
+    """
+    writer = start(registry)
+    writes: list[str] = []
+    files: Any = values.ValueClass
+    for verb in ("inc", "set"):
+        plain = getattr(files, verb)
+
+        def spy(self: Any, *args: Any, plain: Any = plain) -> None:
+            writes.append(self._key)
+            plain(self, *args)
+
+        monkeypatch.setattr(files, verb, spy)
+    writer.flush()
+    assert not writes
+    users.call(dict)
+    writer.flush()
+    assert 3 <= len(writes) <= 6, writes
+
+
+@pytest.mark.promise("J2", "J7")
+def test_counters_go_on_when_a_name_is_made_anew(
+    folder: Path, registry: Registry, clock: FakeClock
+) -> None:
+    """
+    What was counted under a name that was removed stays, and its successor's calls are added.
+    """
+    writer = start(registry)
+    for number in range(1, 4):
+        again = registry.command("users")
+        for _ in range(number):
+            again.call(dict)
+        writer.flush()
+        registry.remove("users")
+        clock.advance(1)
+    found = merged(folder)
+    assert value(found, "resilience_calls_total", outcome="success") == 6
+    assert value(found, "resilience_call_duration_seconds_count", outcome="success") == 6
+
+
+def test_a_counter_never_goes_down(folder: Path, registry: Registry) -> None:
+    """
+    Not even where a name is removed and made anew at the very same instant.
+    """
+    writer = start(registry)
+    for number in (3, 1, 2):
+        again = registry.command("users")
+        for _ in range(number):
+            again.call(dict)
+        writer.flush()
+        registry.remove("users")
+    assert value(merged(folder), "resilience_calls_total", outcome="success") >= 4
+
+
+def test_a_successor_between_two_flushes_is_told_from_its_predecessor(
+    folder: Path, registry: Registry, clock: FakeClock
+) -> None:
+    """
+    A name that has counted more than the one before it is still another one.
+    """
+    writer = start(registry)
+    registry.command("users").call(dict)
+    writer.flush()
+    clock.advance(1)
+    registry.remove("users")
+    again = registry.command("users")
+    again.call(dict)
+    again.call(dict)
+    writer.flush()
+    assert value(merged(folder), "resilience_calls_total", outcome="success") == 3
+
+
+@pytest.mark.promise("J7")
+def test_a_removed_name_is_in_no_state(folder: Path, registry: Registry, users: Command) -> None:
+    """
+    Its series stay, for nothing leaves the files; but no worker has it in any state any more.
+    """
+    users.force_open()
+    writer = start(registry)
+    assert value(merged(folder), "resilience_circuit_override", override="open") == 1
+    registry.remove("users")
+    writer.flush()
+    gauges = {family.name for family in CATALOGUE if family.mode}
+    assert {number for (metric, _), number in merged(folder).items() if metric in gauges} == {0}
+
+
+def test_other_bounds_lose_no_call(folder: Path, registry: Registry, users: Command) -> None:
+    """
+    When latency_buckets change, calls that were counted by the old ones stay counted.
+    """
+    writer = start(registry)
+    users.call(dict)
+    users.call(dict)
+    writer.flush()
+    users.configure(latency_buckets=(0.5, 7))
+    users.call(dict)
+    writer.flush()
+    assert value(merged(folder), "resilience_call_duration_seconds_count", outcome="success") == 3
+
+
+@pytest.mark.promise("J5")
+def test_names_beyond_the_bound_are_added_up(folder: Path, registry: Registry) -> None:
+    """
+    However many keys there were, so many names have series, and the rest is under one.
+    """
+    writer = start(registry, max_names=5)
+    hosts = registry.keyed("http:{host}", max_size=7)
+    for number in range(20):
+        with hosts(host=f"{number}.example").acquire():
+            writer.flush()
+            found = merged(folder)
+            busy = {name for name in shown(found) if value(found, "resilience_in_flight", name)}
+            assert busy == {f"http:{number}.example" if number < 5 else "other"}
+    writer.flush()
+    found = merged(folder)
+    names = shown(found)
+    assert not any(value(found, "resilience_in_flight", name) for name in names)
+    assert names == {*(f"http:{number}.example" for number in range(5)), "other"}
+    counted = [value(found, "resilience_calls_total", name, outcome="success") for name in names]
+    assert sorted(counted) == [1, 1, 1, 1, 1, 15]
+
+
+def test_gauges_of_the_rest_are_merged_as_those_of_workers(
+    folder: Path, registry: Registry
+) -> None:
+    """
+    Of names that share one series states are counted, and the highest setting is shown.
+    """
+    for number in range(1, 4):
+        registry.command(f"{number}", sleep_window=number).call(dict)
+    start(registry, max_names=1)
+    found = merged(folder)
+    assert value(found, "resilience_circuit_state", "other", state="closed") == 2
+    assert value(found, "resilience_setting", "other", setting="sleep_window") == 3
+    assert value(found, "resilience_setting", "1", setting="sleep_window") == 1
+
+
+@pytest.mark.promise("J4")
+@pytest.mark.parametrize("key", ['"', "\n", "\0", "\ud800", "\\", "x" * 10_000, " "], ids=range(7))
+def test_hostile_names_break_no_file(folder: Path, registry: Registry, key: str) -> None:
+    """
+    Quotes, newlines, NUL, lone surrogates and 10 kB come through the files in one piece.
+    """
+    registry.keyed("http:{host}")(host=key).call(dict)
+    start(registry)
+    assert merged(folder) == pytest.approx(series(ResilienceCollector(registry)))
+
+
+# -- its life
+
+
+def test_it_writes_by_itself(folder: Path, registry: Registry, users: Command) -> None:
+    """
+    Once an interval, without being asked.
+    """
+    start_multiprocess_writer(timedelta(milliseconds=1), registry=registry)
+    users.call(dict)
+    wait = threading.Event().wait
+    assert any(
+        value(merged(folder), "resilience_calls_total", outcome="success") == 1
+        for _ in range(1000)
+        if not wait(0.005)
+    )
+
+
+def test_starting_twice_is_harmless(folder: Path, registry: Registry, users: Command) -> None:
+    """
+    There is one writer, with one thread, and each call is counted once.
+    """
+    before = threading.active_count()
+    writers = {start(registry), start(registry), start_multiprocess_writer(1800, registry=registry)}
+    assert len(writers) == 1
+    assert threading.active_count() == before + 1
+    users.call(dict)
+    for writer in writers:
+        writer.flush()
+    assert value(merged(folder), "resilience_calls_total", outcome="success") == 1
+
+
+def test_it_can_be_stopped_and_started_again(
+    folder: Path, registry: Registry, users: Command
+) -> None:
+    """
+    Stopping writes what there is, once; starting goes on from there.
+    """
+    before = threading.active_count()
+    for number in range(1, 4):
+        writer = start(registry)
+        users.call(dict)
+        writer.stop()
+        writer.stop()
+        assert threading.active_count() == before
+        assert not writer.running
+        assert value(merged(folder), "resilience_calls_total", outcome="success") == number
+
+
+def test_a_flush_in_the_middle_of_a_flush_counts_nothing_twice(
+    folder: Path, registry: Registry, users: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A signal handler may flush while its thread is flushing.
+    """
+    writer = start(registry)
+    users.call(dict)
+    plain = Registry.snapshot
+
+    def interrupted(self: Registry) -> Any:
+        writer.flush()
+        return plain(self)
+
+    monkeypatch.setattr(Registry, "snapshot", interrupted)
+    writer.flush()
+    assert value(merged(folder), "resilience_calls_total", outcome="success") == 1
+
+
+def test_trouble_with_the_files_is_logged_and_over_when_it_is_over(
+    folder: Path,
+    registry: Registry,
+    users: Command,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    A thread that cannot write says so and tries again; whoever flushes is told himself.
+    """
+    monkeypatch.setattr("resilience._log._last", {})
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder / "gone"))
+    (folder / "gone").mkdir()
+    writer = start(registry)
+    (folder / "gone" / "x").touch()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder / "gone" / "x"))
+    users.call(dict)
+    with pytest.raises(NotADirectoryError):
+        writer.flush()
+    writer.stop()
+    assert [each.getMessage() for each in caplog.records] == ["metrics could not be written"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"interval": 0}, r"interval must be in \(0, 31,536,000\] seconds, not 0"),
+        ({"interval": "1"}, "interval must be in"),
+        ({"interval": float("inf")}, "interval must be in"),
+        ({"max_names": 0}, "max_names must be an integer from 1 on, not 0"),
+        ({"max_names": True}, "max_names must be an integer"),
+        ({"registry": CollectorRegistry()}, r"registry must be a resilience\.Registry, not"),
+    ],
+    ids=range(6),
+)
+def test_wrong_arguments_are_refused(options: Any, message: str) -> None:
+    """
+    What cannot be meant is refused before anything is started.
+    """
+    before = threading.active_count()
+    with pytest.raises(ConfigurationError, match=message):
+        start_multiprocess_writer(**options)
+    assert threading.active_count() == before
+
+
+def test_a_missing_folder_is_refused(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """
+    Without the folder of prometheus_client's multiprocess mode there is nowhere to write.
+    """
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder / "missing"))
+    with pytest.raises(ConfigurationError, match="must name a folder, not '/"):
+        start_multiprocess_writer()
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR")
+    with pytest.raises(ConfigurationError, match="must name a folder, not None"):
+        start_multiprocess_writer()
+
+
+def test_a_folder_that_was_named_too_late_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    prometheus_client looks once, when it is imported; later it would show nothing.
+    """
+    monkeypatch.setattr(values, "ValueClass", values.MutexValue)
+    with pytest.raises(ConfigurationError, match="before prometheus_client is imported"):
+        start_multiprocess_writer()
+
+
+def test_a_second_registry_is_refused(registry: Registry) -> None:
+    """
+    Two registries may have the same names, and the files tell them apart by nothing else.
+    """
+    first = start(registry)
+    with pytest.raises(ConfigurationError, match="the one that is written already"):
+        start(Registry())
+    first.stop()
+    start(Registry())
+
+
+# -- forks
+
+
+@forking
+def test_a_forked_child_has_a_writer_of_its_own(
+    folder: Path, registry: Registry, users: Command
+) -> None:
+    """
+    A writer from before the fork goes on in the child, from zero, in files of its own.
+    """
+    writer = start(registry)
+    users.call(dict)
+
+    def child() -> tuple[bool, int]:
+        users.call(dict)
+        users.call(dict)
+        writer.flush()
+        return writer.running, threading.active_count()
+
+    assert in_a_child(child) == [True, 2]
+    assert writer.running
+    users.call(dict)
+    writer.flush()
+    found = merged(folder)
+    assert value(found, "resilience_calls_total", outcome="success") == 4
+    assert len({path.stem.rpartition("_")[2] for path in folder.glob("*.db")}) == 2
+
+
+@forking
+def test_a_child_writes_by_itself(folder: Path, registry: Registry, users: Command) -> None:
+    """
+    Nobody has to flush in the child.
+    """
+    start_multiprocess_writer(0.001, registry=registry)
+
+    def child() -> bool:
+        users.call(dict)
+        wait = threading.Event().wait
+        return any(
+            value(merged(folder), "resilience_calls_total", outcome="success") == 1
+            for _ in range(1000)
+            if not wait(0.005)
+        )
+
+    assert in_a_child(child) is True
+
+
+@forking
+def test_who_forks_is_a_master_until_it_makes_a_call(
+    folder: Path, registry: Registry, users: Command
+) -> None:
+    """
+    States are the number of workers in them: a master that only looks after them is none.
+    """
+    writer = start(registry)
+
+    def closed() -> float:
+        return value(merged(folder), "resilience_circuit_state", state="closed")
+
+    def child() -> float:
+        writer.flush()
+        return closed()
+
+    assert closed() == 1
+    assert in_a_child(child) == 2  # the parent has not written since
+    writer.flush()
+    assert closed() == 0
+    assert in_a_child(child) == 1
+    writer.flush()
+    assert closed() == 0  # and the child is gone
+    users.call(dict)
+    writer.flush()
+    assert closed() == 1
+
+
+@forking
+@pytest.mark.promise("I5")
+def test_a_fork_in_the_middle_of_flushes_locks_nobody_out(
+    folder: Path, registry: Registry, users: Command
+) -> None:
+    """
+    Whatever thread is flushing, the child can flush.
+    """
+    writer = start_multiprocess_writer(1e-6, registry=registry)
+    over = threading.Event()
+
+    def keep_flushing() -> None:
+        while not over.is_set():
+            users.call(dict)
+            writer.flush()
+
+    thread = threading.Thread(target=keep_flushing)
+    thread.start()
+    try:
+        for _ in range(10):
+            assert in_a_child(writer.flush) is None
+    finally:
+        over.set()
+        thread.join()
+
+
+@forking
+def test_a_stopped_writer_stays_stopped_in_the_child(registry: Registry) -> None:
+    """
+    A fork starts nothing that was stopped.
+    """
+    writer = start(registry)
+    writer.stop()
+    assert in_a_child(lambda: writer.running) is False
+    assert not writer.running
+
+
+@forking
+@pytest.mark.promise("J2")
+def test_the_number_of_a_dead_process_may_be_given_again(
+    folder: Path, registry: Registry, users: Command
+) -> None:
+    """
+    Who finds the file of an earlier process with its own number goes on from what is there.
+    """
+    users.call(dict)
+    start(registry).stop()
+    multiprocess._writers.clear()
+    files: Any = values.ValueClass
+    files.close_all_files()
+    values.ValueClass = values.MultiProcessValue()  # type: ignore[misc]
+    again = Registry()
+    again.command("users").call(dict)
+    start(again)
+    assert value(merged(folder), "resilience_calls_total", outcome="success") == 2
+
+
+# -- ends
+
+
+PROGRAM = """
+import atexit, os, sys, threading
+from resilience import command
+from resilience.prometheus import start_multiprocess_writer
+start_multiprocess_writer(3600)
+users = command("users")
+users.call(dict)
+{then}
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "calls"),
+    [
+        ("", 1),
+        ("sys.exit(0)", 1),
+        ("atexit.register(users.call, dict)", 2),
+        ("threading.Thread(target=users.call, args=(dict,)).start()", 2),
+        ("os._exit(0)", 0),
+    ],
+)
+@pytest.mark.promise("I7")
+def test_a_process_that_ends_by_itself_writes_once_more(
+    folder: Path, then: str, calls: int
+) -> None:
+    """
+    Nothing is lost at an ordinary exit, and nothing is said; a process torn away loses an interval.
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM.format(then=then)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    key = "resilience_calls_total", frozenset({"name": "users", "outcome": "success"}.items())
+    assert merged(folder).get(key, 0) == calls

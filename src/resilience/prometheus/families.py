@@ -29,6 +29,7 @@ __all__ = [
     "COUNTER",
     "GAUGE",
     "HISTOGRAM",
+    "MAX",
     "SUM",
     "Family",
     "Series",

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 from pathlib import Path
 from threading import Event, RLock, Thread, current_thread
 from typing import TYPE_CHECKING, Final, final
@@ -31,6 +30,7 @@ from resilience import Registry, _log, default_registry
 from resilience._units import YEAR, is_integer, number, show
 from resilience.errors import ConfigurationError
 from resilience.prometheus.collector import checked
+from resilience.prometheus.files import forget_the_dead, prepare
 from resilience.prometheus.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["MultiprocessWriter", "start_multiprocess_writer"]
 
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
-LIVE: Final = re.compile(r"gauge_live\w+_(\d+)\.db")
-"""A file that only a live process has."""
 
 
 @final
@@ -68,8 +66,10 @@ class MultiprocessWriter:
                 return
             self._writing = True
             try:
+                folder = Path(os.environ[FOLDER])
+                prepare(folder)
                 self._ledger.enter(self._registry.snapshot())
-                _forget_the_dead(Path(os.environ[FOLDER]))
+                forget_the_dead(folder)
             finally:
                 self._writing = False
 
@@ -104,8 +104,10 @@ class MultiprocessWriter:
         self._thread.start()
 
     def _keep_flushing(self, over: Event) -> None:
-        while not over.wait(self._interval):
-            self._try_to_flush()
+        while True:
+            self._try_to_flush()  # at once: in a child nobody else has
+            if over.wait(self._interval):
+                return
 
     def _try_to_flush(self) -> None:
         try:
@@ -181,26 +183,6 @@ def start_multiprocess_writer(
             writer = _writers[registry] = MultiprocessWriter(registry)
         writer.start(length or 1.0, max_names)
         return writer
-
-
-def _forget_the_dead(folder: Path) -> None:
-    """Take what is gone out of the gauges, even where no master says that it is."""
-    for path in folder.iterdir():
-        found = LIVE.fullmatch(path.name)
-        if found is not None and _is_gone(int(found[1])):
-            path.unlink(missing_ok=True)  # another worker may be at it
-
-
-def _is_gone(process: int) -> bool:
-    if os.name != "posix" or process == os.getpid():
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 _lock: Final = RLock()

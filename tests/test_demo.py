@@ -11,7 +11,6 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from random import SystemRandom
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -19,6 +18,8 @@ import attrs
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
+
+from tests.support.loopback import free_port
 
 ROOT = Path(__file__).parents[1]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -41,20 +42,6 @@ ENVIRONMENT = {
     for name, value in os.environ.items()
     if name not in {"COLUMNS", "FORCE_COLOR", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 }
-
-
-def free_port() -> int:
-    """
-    Return a port that nobody listens on.
-
-    It is below those that the system hands out to callers, because a caller who is given the very
-    port it calls is connected to itself. SystemRandom, as pytest-randomly draws the same each time.
-    """
-    while True:
-        port = SystemRandom().randrange(20_000, 30_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 @attrs.define

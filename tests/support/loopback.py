@@ -10,7 +10,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from random import SystemRandom
 
 BUDGET = 0.15
 SOON = 2.0
@@ -18,6 +19,20 @@ SOON = 2.0
 
 PAUSE = 0.005
 """Seconds between two bytes of a server that drips."""
+
+
+def free_port() -> int:
+    """
+    Return a port that nobody listens on.
+
+    It is below those that the system hands out to callers, because a caller who is given the very
+    port it calls is connected to itself. SystemRandom, as pytest-randomly draws the same each time.
+    """
+    while True:
+        port = SystemRandom().randrange(20_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager

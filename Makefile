@@ -20,6 +20,7 @@ PROOF_ARGS ?=
 .NOTPARALLEL:
 .PHONY: help demo budget test test-all bench bench-check proof lint lint-style lint-types lint-imports format dev clean
 .PHONY: help demo budget faults test test-all bench bench-check lint lint-style lint-types lint-imports format dev clean
+.PHONY: help demo budget test test-all bench bench-check dashboard lint lint-style lint-types lint-imports format dev clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; \
@@ -36,6 +37,7 @@ faults: $(VENV)/.test ## let every HTTP client meet every fault, and write the t
 
 test: $(VENV)/.test ## run the tests and judge their coverage
 	@scripts/debian chromium
+	@scripts/system-package prometheus prometheus
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
@@ -70,6 +72,9 @@ lint-types: $(VENV)/.lint
 
 lint-imports: $(VENV)/.lint
 	$(BIN)/lint-imports --no-logo
+
+dashboard: $(VENV)/.test ## build the Grafana dashboard anew
+	$(BIN)/python -m docs.dashboard
 
 format: $(VENV)/.lint ## rewrite the code in the house format
 	$(BIN)/ruff format

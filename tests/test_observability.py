@@ -1,0 +1,313 @@
+"""Rules and dashboard: tested with the tools they are for, and in the wheel."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hatchling.builders.wheel import WheelBuilder
+
+from docs import dashboard
+from resilience.__main__ import main
+from resilience.observability import FILES, read
+from resilience.prometheus import CATALOGUE
+from tests.support.loopback import free_port
+from tests.support.prometheus_server import eventually, needed, prometheus
+
+ROOT = Path(__file__).parents[1]
+TESTS = ROOT / "tests" / "observability" / "rules.test.yaml"
+RULES: list[dict[str, Any]] = [
+    rule for group in yaml.safe_load(read("rules"))["groups"] for rule in group["rules"]
+]
+ALERTS = [rule["alert"] for rule in RULES if "alert" in rule]
+PANELS = [panel for panel in json.loads(read("dashboard"))["panels"] if panel["type"] != "row"]
+QUERIES = [target["expr"] for panel in PANELS for target in panel["targets"]]
+
+SERIES = {family.name for family in CATALOGUE} | {
+    f"resilience_call_duration_seconds_{end}" for end in ("bucket", "count", "sum")
+}
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run promtool, and return what it said."""
+    return subprocess.run(
+        [needed("promtool"), *arguments], capture_output=True, text=True, timeout=50, check=False
+    )
+
+
+# -- rules
+
+
+def test_the_rules_are_valid() -> None:
+    """
+    Promtool has nothing to say against them.
+    """
+    done = promtool(
+        "check", "rules", "--lint-fatal", ROOT / "src/resilience/observability/rules.yaml"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(RULES)} rules found" in done.stdout
+
+
+def test_the_rules_pass_their_unit_tests() -> None:
+    """
+    Each alert fires when it should, not before, and for nobody else.
+    """
+    done = promtool("test", "rules", TESTS)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_rule_has_a_unit_test() -> None:
+    """
+    An alert is tested with and without its cause, and what is recorded is asked for.
+    """
+    text = TESTS.read_text(encoding="utf-8")
+    cases = [
+        each for test in yaml.safe_load(text)["tests"] for each in test.get("alert_rule_test", ())
+    ]
+    for alert in ALERTS:
+        fires = [bool(each.get("exp_alerts")) for each in cases if each["alertname"] == alert]
+        assert set(fires) == {True, False}, alert
+    for rule in RULES:
+        assert rule.get("record", "") in text
+
+
+def never_fires(rule: dict[str, Any]) -> None:
+    """Make an alert that knows no cause."""
+    rule["expr"] = f"({rule['expr']}) < -1"
+
+
+def fires_at_once(rule: dict[str, Any]) -> None:
+    """Make an alert that takes anything for its cause, at once."""
+    rule.pop("for", None)
+    rule["expr"] = re.sub(r">=? *[0-9.]+\s*$", ">= 0", rule["expr"])
+
+
+@pytest.mark.parametrize("change", [never_fires, fires_at_once])
+@pytest.mark.parametrize("alert", ALERTS)
+def test_a_rule_that_is_wrong_fails_its_unit_test(
+    tmp_path: Path, alert: str, change: Callable[[dict[str, Any]], None]
+) -> None:
+    """
+    The unit tests are worth something: no alert can be spoilt and pass them.
+    """
+    rules = yaml.safe_load(read("rules"))
+    (spoilt,) = [
+        rule for group in rules["groups"] for rule in group["rules"] if rule.get("alert") == alert
+    ]
+    change(spoilt)
+    tests = yaml.safe_load(TESTS.read_text(encoding="utf-8"))
+    tests["rule_files"] = ["rules.yaml"]
+    tests["tests"] = [
+        test
+        for test in tests["tests"]
+        if alert in {each["alertname"] for each in test.get("alert_rule_test", ())}
+    ]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules), encoding="utf-8")
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(tests), encoding="utf-8")
+    done = promtool("test", "rules", tmp_path / "tests.yaml")
+    assert done.returncode != 0
+    assert alert in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("query", [rule["expr"] for rule in RULES] + QUERIES)
+def test_only_metrics_that_exist_are_asked_for(query: str) -> None:
+    """
+    Rules and dashboard know no metric but those of the catalogue, and those that are recorded.
+    """
+    recorded = {rule["record"] for rule in RULES if "record" in rule}
+    named = set(re.findall(r"[a-z0-9_:]*resilience_[a-z0-9_:]+", query))
+    assert named
+    assert named <= SERIES | recorded
+
+
+# -- dashboard
+
+
+def test_the_dashboard_is_the_one_that_is_built() -> None:
+    """
+    What is checked in is what the script builds now.
+    """
+    assert read("dashboard") == dashboard.build(), "mend it with: python -m docs.dashboard"
+
+
+def test_the_dashboard_can_be_imported() -> None:
+    """
+    Each panel has a number and a place of its own, and asks the source that was chosen.
+    """
+    board = json.loads(read("dashboard"))
+    numbers = [panel["id"] for panel in board["panels"]]
+    assert len(set(numbers)) == len(numbers)
+    assert {target["refId"] for panel in PANELS for target in panel["targets"]} <= set("ABC")
+    assert {panel["datasource"]["uid"] for panel in PANELS} == {"${datasource}"}
+    assert [each["name"] for each in board["templating"]["list"]] == ["datasource", "job", "name"]
+    places = [panel["gridPos"] for panel in board["panels"]]
+    cells = [
+        (x, y)
+        for at in places
+        for x in range(at["x"], at["x"] + at["w"])
+        for y in range(at["y"], at["y"] + at["h"])
+    ]
+    assert len(set(cells)) == len(cells)
+    assert max(x for x, _ in cells) == 23
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[float]]:
+    """What the real Prometheus answers to each query, while the demo is played."""
+    folder, metrics = tmp_path_factory.mktemp("demo"), free_port()
+    command = (
+        *(sys.executable, "-m", "examples.outage", "--plain", "--duration", "8"),
+        *("--port", str(free_port()), "--metrics-port", str(metrics)),
+        *("--svg", str(folder / "outage.svg")),
+    )
+    with prometheus(folder, metrics) as server:
+        demo = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+        )
+        try:
+            eventually(lambda: server.query("resilience_in_flight"), "the demo is scraped")
+            began = server.query("max(timestamp(up))")[()]
+            assert demo.wait(50) == 0
+        finally:
+            demo.kill()
+            demo.wait()
+        ended = server.query("max(timestamp(up))")[()]
+        plain = {query: substituted(query) for query in QUERIES}
+        found = {query: server.values(plain[query], began, ended) for query in QUERIES}
+        variables = json.loads(read("dashboard"))["templating"]["list"][1:]
+        for variable in variables:
+            selector = re.fullmatch(r"label_values\((.*), \w+\)", substituted(variable["query"]))
+            assert selector is not None
+            matched = server.ask("series", **{"match[]": selector[1]}, start=began, end=ended)
+            found[variable["query"]] = [float(bool(each[variable["name"]])) for each in matched]
+        return found
+
+
+def substituted(query: str) -> str:
+    """Return a query as Grafana sends it when everything is chosen."""
+    plain = query.replace("$job", ".*").replace("$name", ".*").replace("$__rate_interval", "1s")
+    assert "$" not in plain
+    return plain
+
+
+def test_every_query_of_the_dashboard_is_answered(answers: dict[str, list[float]]) -> None:
+    """
+    While the demo's traffic runs no panel and no variable is empty, and most see something happen.
+    """
+    assert [query for query, values in answers.items() if not values] == []
+    quiet = {query for query, values in answers.items() if not any(values)}
+    # Nothing of this happens in the demo: nobody waits, no thread is left, no operator interferes.
+    words = ("waiting", "abandoned", "override", "slow", "shadowed", "stale")
+    assert {query for query in quiet if not any(word in query for word in words)} == set()
+
+
+# -- the command line, and the wheel
+
+
+@pytest.mark.parametrize("what", FILES)
+def test_export_writes_them_out(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    To standard output, or to a file.
+    """
+    assert main(["export", what]) == 0
+    assert capsys.readouterr().out == read(what)
+    assert main(["export", what, "--output", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out").read_text(encoding="utf-8") == read(what)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("output", "why"), [("missing/out", "No such file or directory"), ("", "Is a directory")]
+)
+def test_a_file_that_cannot_be_written_is_told_in_one_line(
+    output: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Without a traceback, and with exit code 1.
+    """
+    path = str(tmp_path / output)
+    assert main(["export", "rules", "-o", path]) == 1
+    assert capsys.readouterr() == ("", f"error: {path} cannot be written: {why}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["export"], "required: what"),
+        (["export", "nothing"], "invalid choice: 'nothing'"),
+        (["import", "rules"], "invalid choice: 'import'"),
+    ],
+    ids=range(4),
+)
+def test_what_is_asked_wrongly_is_explained(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    With the usage, and exit code 2.
+    """
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("usage: python -m resilience")
+    assert message in told
+
+
+def test_a_reader_that_has_had_enough_is_no_error() -> None:
+    """
+    As `head` has, which closes the pipe.
+    """
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with os.fdopen(theirs, "w") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "resilience", "export", "dashboard"],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The wheel, built from the sources as they are."""
+    built = WheelBuilder(str(ROOT)).build(
+        directory=str(tmp_path_factory.mktemp("wheel")), versions=["standard"]
+    )
+    yield from map(Path, built)
+
+
+def test_the_wheel_has_what_operators_need(wheel: Path) -> None:
+    """
+    Installed without its sources, the package writes out the same files.
+    """
+    with zipfile.ZipFile(wheel) as files:
+        for name in FILES.values():
+            assert f"resilience/observability/{name}" in files.namelist()
+    for what in FILES:
+        done = subprocess.run(
+            [sys.executable, "-m", "resilience", "export", what],
+            cwd=wheel.parent,
+            env={**os.environ, "PYTHONPATH": str(wheel)},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, read(what)), done.stderr

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import itertools
 import json
 import os
 import random
+import subprocess
 import sys
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +37,7 @@ from resilience import (
     deadline,
     default_registry,
 )
-from resilience.prometheus import ResilienceCollector
+from resilience.prometheus import ResilienceCollector, register
 from resilience.settings import FIELDS
 from tests.support.runtime import NANOS, FakeClock
 
@@ -949,6 +952,129 @@ def test_an_exposition_takes_one_collector(registry: Registry, users: Command) -
     metrics.unregister(first)
     metrics.register(second)
     assert Scrape(metrics).names() == {"users"}
+
+
+def test_registering_twice_is_harmless(registry: Registry, users: Command) -> None:
+    """
+    `register` leaves one collector, wherever and however often it is called.
+    """
+    metrics, others = CollectorRegistry(), CollectorRegistry()
+    collector = register(metrics, registry)
+    assert register(metrics, registry) is collector
+    assert register(others, registry) is not collector
+    users.call(dict)
+    for each in (metrics, others):
+        assert Scrape(each).value("resilience_calls_total", outcome="success") == 1
+    metrics.unregister(collector)
+    assert not Scrape(metrics).names()
+    assert register(metrics, registry) is collector
+    assert Scrape(metrics).names() == {"users"}
+
+
+@pytest.mark.usefixtures("eager_threads")
+def test_registering_from_many_threads_at_once(registry: Registry, users: Command) -> None:
+    """
+    All of them get the same collector.
+    """
+    metrics, start = CollectorRegistry(), threading.Barrier(8)
+
+    def work() -> ResilienceCollector:
+        start.wait()
+        return register(metrics, registry)
+
+    with ThreadPoolExecutor(8) as pool:
+        made = {future.result() for future in [pool.submit(work) for _ in range(8)]}
+    assert len(made) == 1
+    assert Scrape(metrics).names() == {"users"}
+
+
+def test_another_registry_in_the_same_exposition_is_refused(registry: Registry) -> None:
+    """
+    Two registries may have the same names; the first one stays.
+    """
+    metrics = CollectorRegistry()
+    collector = register(metrics, registry)
+    with pytest.raises(ValueError, match="Duplicated timeseries"):
+        register(metrics, Registry())
+    assert register(metrics, registry) is collector
+
+
+def test_an_exposition_that_is_forgotten_is_not_kept(registry: Registry) -> None:
+    """
+    Nothing is kept of it but by its owner.
+    """
+    metrics = CollectorRegistry()
+    collector = register(metrics, registry)
+    gone = weakref.ref(metrics), weakref.ref(collector)
+    del metrics, collector
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]
+
+
+@pytest.mark.promise("J5")
+def test_however_many_keys_there_are_a_bounded_number_is_shown(
+    scrape: Scraper, registry: Registry
+) -> None:
+    """
+    With keys from outside that are all in use, the rest is shown under one name.
+    """
+    hosts = registry.keyed("http:{host}", max_size=10)
+    kept = [hosts(host=f"{number}.example") for number in range(1_000)]
+    for each in kept:
+        each.call(dict)
+    seen = scrape()
+    assert seen.names() == {*(f"http:{number}.example" for number in range(10)), "http:other"}
+    assert seen.value("resilience_calls_total", "http:other", outcome="success") == 990
+
+
+PROGRAM = """
+import atexit, builtins, sys, threading
+from prometheus_client import CollectorRegistry, generate_latest
+from resilience import command
+from resilience.prometheus import register
+metrics = CollectorRegistry()
+register(metrics)
+command("users").call(dict)
+
+def scrape():
+    print(len(generate_latest(metrics)) > 0)
+
+def keep_scraping():
+    while True:
+        generate_latest(metrics)
+
+class Last:
+    def __init__(self):
+        self.collector, self.tell = register(metrics), print
+    def __del__(self):
+        self.tell(list(self.collector.collect()))
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "told"),
+    [
+        ("atexit.register(scrape)", "True"),
+        ("threading.Thread(target=scrape).start()", "True"),
+        ("[threading.Thread(target=keep_scraping, daemon=True).start() for _ in range(3)]", ""),
+        ("builtins.last = Last()", "[]"),
+    ],
+    ids=["exit handler", "thread", "daemons", "finalizer"],
+)
+@pytest.mark.promise("I7")
+def test_a_scrape_during_interpreter_exit(then: str, told: str) -> None:
+    """
+    As long as there are exit handlers it is answered; afterwards there is nothing, and no noise.
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM + then],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr, done.stdout.strip()) == (0, "", told)
 
 
 def test_one_metric_can_be_asked_for(metrics: CollectorRegistry, users: Command) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
@@ -52,7 +53,13 @@ class ResilienceCollector(Collector):
         return (self._family(family, {}) for family in CATALOGUE)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics, all from one set of snapshots. Nothing is locked in between."""
+        """
+        Yield the metrics, all from one set of snapshots. Nothing is locked in between.
+
+        There are none any more while the interpreter is being torn down, after the exit handlers.
+        """
+        if sys.is_finalizing():
+            return iter(())
         self._exemplars.watch()
         snapshots = {plain(name): found for name, found in self._registry.snapshot().items()}
         return (self._family(family, snapshots) for family in CATALOGUE)

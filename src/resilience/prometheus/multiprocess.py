@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from pathlib import Path
 from threading import Event, RLock, Thread, current_thread
 from typing import TYPE_CHECKING, Final, final
@@ -62,7 +63,8 @@ class MultiprocessWriter:
             OSError: The files cannot be written.
         """
         with self._lock:
-            if self._writing:  # by this very thread: a signal handler, in the middle of it
+            # By this very thread: a signal handler, in the middle of it; or a finalizer at the end.
+            if self._writing or sys.is_finalizing():
                 return
             self._writing = True
             try:

@@ -31,6 +31,7 @@ LIMITS: dict[str, list[Limit]] = {
         Limit(3 * KILOBYTE, contender="new"),
         Limit(4 * KILOBYTE, contender="after 1,000,000 calls"),
     ],
+    "scrape": [Limit(2.00, "plain series")],
     "import": [Limit(1.20, "attrs, anyio")],
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -173,6 +174,15 @@ def test_every_gauge_has_a_merge_mode() -> None:
         "window_error_ratio": "livemax",
         "setting": "livemax",
     }  # fmt: skip
+
+
+def test_the_page_tells_the_merge_modes() -> None:
+    """
+    The table of the documentation is that of the catalogue.
+    """
+    page = Path("docs/how-to/prometheus.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(resilience_\w+)` \| `(\w+)` \|", page, re.MULTILINE)
+    assert rows == [(each.name, each.mode) for each in CATALOGUE if each.mode]
 
 
 def test_what_does_not_change_is_not_written(

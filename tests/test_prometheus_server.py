@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -23,6 +25,7 @@ class Live:
 
     registry: Registry
     server: Prometheus
+    instance: str
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     server, thread = start_http_server(0, "127.0.0.1", metrics)
     try:
         with prometheus(tmp_path_factory.mktemp("prometheus"), server.server_port) as found:
-            yield Live(registry, found)
+            yield Live(registry, found, f"127.0.0.1:{server.server_port}")
     finally:
         server.shutdown()
         server.server_close()
@@ -57,14 +60,8 @@ def seen(live: Live, name: str) -> None:
     """Wait until a name has been scraped twice, so that it has rates."""
     live.server.until(
         f'count_over_time(resilience_in_flight{{name="{name}"}}[1h]) > bool 1',
-        {(f"127.0.0.1:{port(live)}", "test", name): 1.0},
+        {(live.instance, "test", name): 1.0},
     )
-
-
-def port(live: Live) -> str:
-    """Return the port that is scraped."""
-    (instance,) = {labels[0] for labels in live.server.query("up")}
-    return instance.rpartition(":")[2]
 
 
 def test_the_state_and_its_transitions(live: Live) -> None:
@@ -104,7 +101,7 @@ def test_the_error_ratio(live: Live) -> None:
         attempt(users, fail if turn % 4 == 0 else dict)
     live.server.until(
         'resilience_window_error_ratio{name="ratio"} * 100',
-        {(f"127.0.0.1:{port(live)}", "test", "ratio"): 25},
+        {(live.instance, "test", "ratio"): 25},
     )
     failed = 'sum(increase(resilience_calls_total{name="ratio", outcome=~"failure|timeout"}[1h]))'
     made = 'sum(increase(resilience_calls_total{name="ratio"}[1h]))'
@@ -156,6 +153,20 @@ def test_a_removed_name_leaves(live: Live) -> None:
     live.server.until(query, {("passing",): 1})
     live.registry.remove("passing")
     live.server.until(query, {})
+
+
+def test_the_queries_of_the_documentation_are_answered(live: Live) -> None:
+    """
+    Each is PromQL, and finds what happened.
+    """
+    page = Path("docs/how-to/prometheus.md").read_text(encoding="utf-8")
+    queries = re.findall(r"^```promql\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(queries) == 6
+    users = live.registry.command("docs")
+    seen(live, "docs")
+    users.call(dict)
+    for query in queries:
+        eventually(lambda query=query: live.server.query(query), query)
 
 
 def test_a_timeout_leads_to_its_trace(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:

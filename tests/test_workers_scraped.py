@@ -178,6 +178,22 @@ def test_four_workers_killed_and_replaced_under_load(tmp_path: Path, more: tuple
     }
 
 
+def test_the_program_of_the_documentation(tmp_path: Path) -> None:
+    """
+    What the page says to write is what is served.
+    """
+    page = (ROOT / "docs" / "how-to" / "prometheus.md").read_text(encoding="utf-8")
+    (program,) = [text.partition("```")[0] for text in page.split("```py\n")[1:]]
+    (tmp_path / "app.py").write_text(program, encoding="utf-8")
+    arguments = ("gunicorn", "--bind=fd://{fd}", "--workers={count}", f"--pythonpath={tmp_path}")
+    (tmp_path / "files").mkdir()
+    with served(tmp_path / "files", arguments, 2, "app:app") as program_served:
+        assert program_served.get("/") == b"user 7"
+        calls = lambda: program_served.scrape()["resilience_calls_total"]["success"]
+        eventually(lambda: calls() == 1, "the call is shown")
+        eventually(lambda: program_served.states() == {"closed": 2}, "by two workers")
+
+
 @pytest.mark.promise("J8")
 def test_workers_of_uvicorn(tmp_path: Path) -> None:
     """

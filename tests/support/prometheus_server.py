@@ -1,7 +1,7 @@
 """
 The real Prometheus: Debian's package `prometheus`, which `make test` installs where it can.
 
-It is started on a free port of the loopback interface with a folder of its own, scrapes five times
+It is started on a free port of the loopback interface with a folder of its own, scrapes four times
 a second, and answers PromQL.
 """
 
@@ -30,7 +30,7 @@ PATIENCE = 30.0
 """Seconds until something has happened, on the slowest of machines."""
 
 CONFIG = """
-global: {scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}
+global: {scrape_interval: 250ms, scrape_timeout: 250ms}
 scrape_configs:
   - job_name: test
     static_configs: [{targets: [%s]}]

@@ -12,7 +12,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from resilience import command
 from resilience.prometheus import start_multiprocess_writer
 
-users = command("users", volume_threshold=1, sleep_window=3600, fallback=repr)
+# One failure opens it, however many calls there were before.
+users = command("users", volume_threshold=1, error_percent=0.01, sleep_window=3600, fallback=repr)
 start_multiprocess_writer(float(os.environ["INTERVAL"]))
 
 

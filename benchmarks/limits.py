@@ -32,6 +32,10 @@ LIMITS: dict[str, list[Limit]] = {
         Limit(4 * KILOBYTE, contender="after 1,000,000 calls"),
     ],
     "scrape": [Limit(2.00, "plain series")],
+    "header": [
+        Limit(10 * MICROSECOND, contender="10 MB of digits"),
+        Limit(10 * MICROSECOND, contender="10 MB of digits, gRPC"),
+    ],
     "import": [Limit(1.20, "attrs, anyio")],
 }
 

@@ -9,6 +9,7 @@ from benchmarks.paths import path_rows
 from benchmarks.row import Row
 from benchmarks.scale import scale_rows
 from benchmarks.scrape import scrape_rows
+from benchmarks.servers import server_rows
 
 
 def all_rows() -> Iterator[Row]:
@@ -18,4 +19,5 @@ def all_rows() -> Iterator[Row]:
     yield from http_rows()
     yield from footprint_rows()
     yield from scrape_rows()
+    yield from server_rows()
     yield from scale_rows()  # the last ones, for their names stay

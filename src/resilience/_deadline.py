@@ -340,7 +340,8 @@ class Deadline:
         self._stage = _LEFT
         if alarm is not None and self._watch is None:  # otherwise it is set for another scope
             alarm.reset(None)
-        self._let_go()
+        if self._carriers is not _NOBODY:
+            self._let_go()
 
     def _unwatch(self) -> Deadline:
         watch, self._watch = self._watch, None

@@ -86,5 +86,5 @@ settings.configure(
     SECRET_KEY="none",
 )
 django.setup()
-app = Middleware(get_wsgi_application(), bulkhead=2, exempt="/live")
-asgi_app = AsgiMiddleware(get_asgi_application(), bulkhead=2, exempt="/live")
+app = Middleware(get_wsgi_application(), bulkhead=6, exempt="/live")
+asgi_app = AsgiMiddleware(get_asgi_application(), bulkhead=6, exempt="/live")

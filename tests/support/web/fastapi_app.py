@@ -77,4 +77,4 @@ async def what_is_done() -> str:
     return done[0] if done else "not yet"
 
 
-app = Middleware(inner, bulkhead=2, exempt="/live")
+app = Middleware(inner, bulkhead=6, exempt="/live")

@@ -67,5 +67,5 @@ def stream() -> Any:
 
 
 app.wsgi_app = Middleware(
-    DispatcherMiddleware(app.wsgi_app, {"/live": Health()}), bulkhead=2, exempt="/live"
+    DispatcherMiddleware(app.wsgi_app, {"/live": Health()}), bulkhead=6, exempt="/live"
 )

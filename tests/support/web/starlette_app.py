@@ -83,4 +83,4 @@ app = Starlette(
     ]
 )
 app.add_middleware(Waved)
-app.add_middleware(Middleware, bulkhead=2, exempt="/live")
+app.add_middleware(Middleware, bulkhead=6, exempt="/live")

@@ -18,6 +18,7 @@ from resilience import (
     deadline,
     remaining,
 )
+from resilience._intake import Budget
 from resilience.asgi import Middleware, answer
 from tests.support.runtime import AsyncRuntime
 
@@ -444,3 +445,21 @@ def test_the_default_is_not_more_than_the_maximum() -> None:
     """Two arguments that contradict each other are refused."""
     with pytest.raises(ConfigurationError, match="default_budget must not be more than max_budget"):
         Middleware(hello, default_budget=61)
+
+
+def test_a_budget_whose_entering_is_interrupted_is_left() -> None:
+    """Nothing goes on being bound by it."""
+
+    class Scope:
+        left = False
+
+        def start(self) -> None:
+            raise KeyboardInterrupt
+
+        def leave(self) -> None:
+            self.left = True
+
+    scope = Scope()
+    with pytest.raises(KeyboardInterrupt), Budget(scope):
+        pass
+    assert scope.left

@@ -179,3 +179,14 @@ def test_background_tasks_outlive_the_deadline(running: Callable[[str], Server],
     end = time.monotonic() + SOON
     while server.get("/done").body != b"done":
         assert time.monotonic() < end
+
+
+def test_a_view_of_django_with_a_deadline_of_its_own_is_cut_off(
+    running: Callable[[str], Server],
+) -> None:
+    """Django forgets the task of a view; a deadline there enforces that of the request."""
+    server = running("django-uvicorn")
+    assert server.get("/patient", X_Request_Timeout="150").status == 504
+    end = time.monotonic() + SOON
+    while server.get("/what_became").body != b"cut off":
+        assert time.monotonic() < end

@@ -64,11 +64,10 @@ def _read_milliseconds(value: bytes | str) -> int | None:
 
 def _write_grpc(left: int) -> str:
     left = _within(left)
-    for unit, length in GRPC_UNITS.items():
-        digits = str(left // length)
-        if len(digits) <= GRPC_DIGITS:
-            return digits + unit
-    raise AssertionError("a year is less than 8 digits of hours")
+    unit, length = next(
+        finest for finest in GRPC_UNITS.items() if left < finest[1] * 10**GRPC_DIGITS
+    )
+    return f"{left // length}{unit}"
 
 
 def _read_grpc(value: bytes | str) -> int | None:

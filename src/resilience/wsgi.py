@@ -196,10 +196,9 @@ class _Response:
 
     # -- what the application says of its response
 
-    def _start(self, status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], Any]:
+    def _start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
         if self._begun:  # the server raises what is in `exc_info`
-            write: Callable[[bytes], Any] = self._start_response(status, headers, exc_info)
-            return write
+            return self._start_response(status, headers, exc_info)
         if self._head is not None and exc_info is None:
             raise AssertionError("start_response was called a second time, without exc_info")
         self._head = status, headers

@@ -1,5 +1,6 @@
 """The same in Django, served by WSGI and by ASGI: a middleware of its own answers for errors."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -73,11 +74,29 @@ def stream(request: Any) -> Any:
     return StreamingHttpResponse(parts())
 
 
+cut_off: list[str] = []
+
+
+@deadline(30)
+async def patient(request: Any) -> Any:
+    try:
+        await asyncio.sleep(30)
+    finally:
+        cut_off.append("cut off")
+
+
+def what_became(request: Any) -> Any:
+    return HttpResponse("".join(cut_off))
+
+
 def live(request: Any) -> Any:
     return JsonResponse(health().as_dict())
 
 
-urlpatterns = [path(view.__name__, view) for view in (ok, refused, bug, slow, own, stream, live)]
+urlpatterns = [
+    path(view.__name__, view)
+    for view in (ok, refused, bug, slow, own, stream, patient, what_became, live)
+]
 settings.configure(
     ALLOWED_HOSTS=["127.0.0.1"],
     LOGGING_CONFIG=None,

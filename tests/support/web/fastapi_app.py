@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 from fastapi import BackgroundTasks, FastAPI
 from fastapi.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Route
 
 from resilience import (
     CircuitOpenError,
@@ -17,10 +18,9 @@ from resilience import (
 from resilience.asgi import Health, Middleware, answer
 
 done: list[str] = []
-inner = FastAPI()
+inner = FastAPI(routes=[Route("/live", Health())])
 inner.add_exception_handler(RejectedError, answer)
 inner.add_exception_handler(DeadlineExceededError, answer)
-inner.add_route("/live", Health())
 
 
 @inner.get("/ok", response_class=PlainTextResponse)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.web.servers import GUNICORN, HYPERCORN, UVICORN, Answer, Server, served
+from tests.support.sites.servers import GUNICORN, HYPERCORN, UVICORN, Answer, Server, served
 
 SERVERS = {
     "starlette-uvicorn": ("starlette_app", (*UVICORN, "--loop", "asyncio")),

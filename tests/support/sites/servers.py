@@ -48,14 +48,14 @@ class Server:
 
 @contextlib.contextmanager
 def served(module: str, command: tuple[str, ...], app: str = "app") -> Iterator[Server]:
-    """Run a server for an application of `tests.support.web`, and end it."""
+    """Run a server for an application of `tests.support.sites`, and end it."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         fd = listening.fileno()
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m"),
                 *(part.format(fd=fd) for part in command),
-                f"tests.support.web.{module}:{app}",
+                f"tests.support.sites.{module}:{app}",
             ],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(("src", "."))},

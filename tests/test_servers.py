@@ -21,6 +21,7 @@ SERVERS = {
     "starlette-hypercorn-trio": ("starlette_app", (*HYPERCORN, "-k", "trio")),
     "fastapi-uvicorn": ("fastapi_app", UVICORN),
     "fastapi-gunicorn": ("fastapi_app", (*GUNICORN, "-k", "asgi")),
+    "flask-uvicorn": ("flask_app", (*UVICORN, "--interface", "wsgi")),
     "flask-gunicorn": ("flask_app", (*GUNICORN, "--threads", "12")),
     "django-gunicorn": ("django_app", (*GUNICORN, "--threads", "12")),
     "django-uvicorn": ("django_app", UVICORN, "asgi_app"),

@@ -1,19 +1,18 @@
 """
 Draw the state diagram of the circuit from its table, into the page that explains it.
 
-    python docs/diagram.py
+    python -m docs.diagram
 """  # noqa: INP001 - docs/ is no package
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from docs.marked import Part
 from resilience import State
 from resilience._core.circuit import TRANSITIONS
 
 PAGE = Path(__file__).parent / "explanation" / "state-machine.md"
-BEGIN = "<!-- diagram: begin -->"
-END = "<!-- diagram: end -->"
 
 
 def draw() -> str:
@@ -23,18 +22,7 @@ def draw() -> str:
     return "\n".join(["```mermaid", *lines, "```"])
 
 
-def page(text: str) -> str:
-    """Return the text of the page with the diagram of now in it."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{draw()}\n{END}{after}"
-
-
-def main() -> None:
-    """Rewrite the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(page(text), encoding="utf-8")
-
+PART = Part(PAGE, "diagram", draw)
 
 if __name__ == "__main__":
-    main()
+    PART.rewrite()

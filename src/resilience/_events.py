@@ -30,6 +30,16 @@ class StateChanged:
         reason: Why, in a few words.
         snapshot: Everything as it was right after.
         at: When, in seconds on the registry's clock.
+
+    Example:
+        >>> from resilience import Registry, StateChanged
+        >>> def tell(event):
+        ...     if isinstance(event, StateChanged):
+        ...         print(f"{event.old} -> {event.new}: {event.reason}")
+        >>> registry = Registry()
+        >>> unsubscribe = registry.subscribe(tell)
+        >>> registry.command("users", volume_threshold=1).acquire().fail()
+        closed -> open: 1 of 1 calls failed, the limit is 50 %
     """
 
     __module__ = "resilience"
@@ -51,6 +61,16 @@ class CallRejected:
         name: Of the command, breaker or bulkhead.
         outcome: `short_circuited`, `bulkhead_full` or `expired`.
         at: When, in seconds on the registry's clock.
+
+    Example:
+        >>> from resilience import CallRejected, Registry
+        >>> registry, seen = Registry(), []
+        >>> unsubscribe = registry.subscribe(seen.append)
+        >>> users = registry.command("users", max_concurrency=0, fallback=lambda error: "?")
+        >>> users.call(lambda: "Ada")
+        '?'
+        >>> [event.outcome for event in seen if isinstance(event, CallRejected)]
+        [<Outcome.BULKHEAD_FULL: 'bulkhead_full'>]
     """
 
     __module__ = "resilience"
@@ -69,6 +89,17 @@ class CallTimedOut:
         name: Of the command.
         elapsed: Seconds it had taken.
         at: When, in seconds on the registry's clock.
+
+    Example:
+        >>> from resilience import CallTimedOut, Registry
+        >>> from resilience.testing import FakeClock
+        >>> clock, seen = FakeClock(), []
+        >>> registry = Registry(clock=clock)
+        >>> unsubscribe = registry.subscribe(seen.append)
+        >>> users = registry.command("users", timeout=1, isolation="semaphore")
+        >>> users.call(clock.advance, 3)
+        >>> [event.elapsed for event in seen if isinstance(event, CallTimedOut)]
+        [3.0]
     """
 
     __module__ = "resilience"
@@ -87,6 +118,16 @@ class FallbackCalled:
         name: Of the command.
         outcome: `success`, `failure`, or `rejected` where too many were running.
         at: When, in seconds on the registry's clock.
+
+    Example:
+        >>> from resilience import FallbackCalled, Registry
+        >>> registry, seen = Registry(), []
+        >>> unsubscribe = registry.subscribe(seen.append)
+        >>> users = registry.command("users", fallback=lambda error, text: 0)
+        >>> users.call(int, "x")
+        0
+        >>> [event.outcome for event in seen if isinstance(event, FallbackCalled)]
+        ['success']
     """
 
     __module__ = "resilience"

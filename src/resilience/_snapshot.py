@@ -98,7 +98,7 @@ class Snapshot:
         trials: Trial calls by how they ended: success, failure, released, expired.
         fallbacks: Fallbacks by how they ended: success, failure, rejected.
         shadowed: Calls that would have been refused, by outcome, while shadowed.
-        transitions: Changes of state, by (old, new).
+        transitions: How many changes of state, by (old, new).
         state_seconds: Seconds spent in each state.
         retry_after: Seconds until a call may be admitted; `None` where calls are admitted, and
             where nobody knows.

@@ -248,6 +248,17 @@ class ResilienceCollector(Collector):
 
     Raises:
         ConfigurationError: `registry` is something else.
+
+    Example:
+        >>> from prometheus_client import CollectorRegistry
+        >>> from resilience import Registry
+        >>> from resilience.prometheus import ResilienceCollector
+        >>> registry = Registry()
+        >>> users = registry.command("users")
+        >>> metrics = CollectorRegistry()
+        >>> metrics.register(ResilienceCollector(registry))
+        >>> metrics.get_sample_value("resilience_in_flight", {"name": "users"})
+        0.0
     """
 
     def __init__(self, registry: Registry = default_registry) -> None:
@@ -258,11 +269,27 @@ class ResilienceCollector(Collector):
         self._registry = registry
 
     def describe(self) -> Iterator[Metric]:
-        """Yield the metrics without their series: what registering asks for."""
+        """
+        Yield the metrics without their series: what registering asks for.
+
+        Example:
+            >>> from resilience import Registry
+            >>> from resilience.prometheus import ResilienceCollector
+            >>> [metric.name for metric in ResilienceCollector(Registry()).describe()][0]
+            'resilience_calls'
+        """
         return (family.of({}) for family in CATALOGUE)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics, all from one set of snapshots. Nothing is locked in between."""
+        """
+        Yield the metrics, all from one set of snapshots. Nothing is locked in between.
+
+        Example:
+            >>> from resilience import Registry
+            >>> from resilience.prometheus import ResilienceCollector
+            >>> [metric.type for metric in ResilienceCollector(Registry()).collect()][0]
+            'counter'
+        """
         snapshots = {_plain(name): found for name, found in self._registry.snapshot().items()}
         return (family.of(snapshots) for family in CATALOGUE)
 

@@ -14,7 +14,7 @@ BENCH_ARGS ?= --publish
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo budget test test-all bench bench-check lint lint-style lint-types lint-imports format dev clean
+.PHONY: help demo budget test test-all bench bench-check docs lint lint-style lint-types lint-imports format dev clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; \
@@ -46,6 +46,9 @@ bench: $(VENV)/.bench ## measure against the rivals, and write results, page and
 bench-check: $(VENV)/.bench ## check that no call executes more opcodes than it did
 	@$(BIN)/python -m benchmarks.opcodes
 
+docs: $(VENV)/.docs ## build the documentation into site/; a warning or a broken link fails
+	$(BIN)/zensical build --clean --strict
+
 lint: lint-style lint-types lint-imports ## check format, style, types and the direction of imports
 
 lint-style: $(VENV)/.lint
@@ -67,8 +70,8 @@ format: $(VENV)/.lint ## rewrite the code in the house format
 dev: $(VENV)/.dev ## install everything, for an editor or pre-commit
 
 clean: ## remove environments, caches and what was built
-	rm -rf .venv .venv-* .venv*.log build dist .coverage .coverage.* htmlcov
-	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .venv*.log build dist site .coverage .coverage.* htmlcov
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.%: pyproject.toml scripts/venv

@@ -5,13 +5,17 @@ from __future__ import annotations
 import enum
 import inspect
 import re
+import tomllib
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from types import FunctionType
 from typing import Any, NamedTuple
 
 import attrs
 import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 MODULES = [
     "resilience",
@@ -73,19 +77,7 @@ def _members(path: str, kind: type) -> Iterator[Documented]:
             yield Documented(f"{path}.{name}", plain, kind)
 
 
-SEAMS = {
-    "Bulkhead": {"entry"},
-    "Command": {"idle"},
-    "CommandMachine": {"begin", "call", "call_at_once", "keep_calling", "relapse", "see_it_recover",
-                       "teardown", "wait"},
-    "Deadline": {"binds", "cut_off", "encloses", "enforce", "enter", "error", "first",
-                 "go_by_another", "leave", "left", "left_in_time", "longest", "running", "start"},
-    "Registry": {"entry", "forked", "holds", "let_go"},
-    "Settings": {"bounds", "rules"},
-    "chaos": {"astrike", "strike"},
-    "fallback": {"answers"},
-}  # fmt: skip
-"""What the library's own modules ask of a public class: no user needs it, and no page shows it."""
+SEAMS = tomllib.loads((DOCS / "seams.toml").read_text(encoding="utf-8"))
 
 NAMES = list(public())
 

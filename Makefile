@@ -5,16 +5,20 @@
 #   ARGS="-k window"    what pytest is to run instead of everything
 #   DEMO_ARGS="…"       arguments of the demo
 #   BENCH_ARGS="…"      arguments of the benchmarks; by default --publish
+#   PART=driver         the part of the proof to play instead of all; `make proof PART=` lists them
+#   PROOF_ARGS="…"      arguments of that part, as --steps 1e6
 
 VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?= --publish
+PART ?= all
+PROOF_ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo budget test test-all bench bench-check docs lint lint-style lint-types lint-imports format dev clean
+.PHONY: help demo budget test test-all bench bench-check proof docs lint lint-style lint-types lint-imports format dev clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; \
@@ -45,6 +49,9 @@ bench: $(VENV)/.bench ## measure against the rivals, and write results, page and
 
 bench-check: $(VENV)/.bench ## check that no call executes more opcodes than it did
 	@$(BIN)/python -m benchmarks.opcodes
+
+proof: $(VENV)/.proof ## look at length for what the tests cannot find (PART=driver: one part)
+	@$(BIN)/python -m proof $(PART) $(PROOF_ARGS)
 
 docs: $(VENV)/.docs ## build the documentation into site/; a warning or a broken link fails
 	$(BIN)/zensical build --clean --strict

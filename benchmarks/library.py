@@ -7,6 +7,7 @@ open (for as long as the measuring takes). A command is a fallback around a circ
 bulkhead of ten places that nobody waits for, and when timed a timeout of one second inside of that.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -14,6 +15,8 @@ import attrs
 
 from benchmarks.work import answer
 from resilience import CircuitBreaker, CircuitOpenError, Registry
+
+logging.getLogger("resilience").addHandler(logging.NullHandler())  # many circuits open, on purpose
 
 Fn = Callable[..., Any]
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from docs.marked import Part
 from resilience import State
-from resilience._core.circuit import TRANSITIONS
+from resilience._core.transitions import TRANSITIONS
 
 PAGE = Path(__file__).parent / "explanation" / "state-machine.md"
 PICTURE = Path(__file__).parent / "images" / "states.svg"

@@ -7,7 +7,17 @@ from collections.abc import Iterator
 import pytest
 
 from resilience import Registry
+from resilience._chain import current
 from tests.support.runtime import RUNTIMES, AsyncRuntime, FakeClock, Runtime
+
+
+@pytest.fixture(autouse=True)
+def _leaves_no_scope() -> Iterator[None]:
+    """A scope that a test leaves behind would bind, or be seen by, every test after it."""
+    yield
+    scope = current.get()
+    current.set(None)
+    assert scope is None, f"left as the current scope: {scope!r}"
 
 
 @pytest.fixture(params=list(RUNTIMES))

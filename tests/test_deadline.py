@@ -27,6 +27,7 @@ from resilience import (
     deadline,
     remaining,
 )
+from resilience._chain import current
 from tests.support.runtime import NANOS, AsyncioRuntime, AsyncRuntime, FakeClock, Runtime
 from tests.support.scene import play
 from tests.support.threads import Caller
@@ -444,8 +445,28 @@ def test_a_deadline_left_a_second_time_stays_left(clock: FakeClock) -> None:
             contextvars.copy_context().run(budget.__exit__, None, None, None)
             assert current_deadline() is outer
         clock.advance(10)
-        assert current_deadline() is outer
+        assert current.get() is outer
     assert current_deadline() is None
+
+
+@pytest.mark.promise("E2")
+@pytest.mark.parametrize("late", [False, True])
+def test_a_deadline_left_out_of_turn_binds_nothing_after_those_inside(
+    clock: FakeClock, late: bool
+) -> None:
+    """
+    A generator's own deadline ends while its consumer is inside of another: neither stays.
+    """
+    before = deadline(60, clock=clock)
+    with before as outer:
+        early = deadline(5, clock=clock)
+        early.__enter__()
+        with deadline(30, clock=clock):
+            clock.advance(10 if late else 1)
+            early.__exit__(None, None, None)
+        assert current.get() is outer
+        assert remaining() == (50 if late else 59)
+    assert current.get() is None
 
 
 @pytest.mark.promise("E2")

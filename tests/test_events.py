@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -157,6 +158,32 @@ def test_each_refusal_is_told(run: Runtime, registry: Registry, heard: Heard) ->
         ("db", Outcome.SHORT_CIRCUITED),
     ]
     assert all(each.at == run.clock() / 1e9 for each in refused)
+    assert [(each.state, each.reason) for each in refused] == [
+        (State.CLOSED, "none of 1 slots is free"),
+        (State.CLOSED, "the caller's time is over"),
+        (State.OPEN, "1 of 2 calls failed, the limit is 50 %"),
+    ]
+
+
+def test_a_refusal_tells_what_stood_in_its_way(
+    run: Runtime, registry: Registry, heard: Heard
+) -> None:
+    """
+    Forced open is not open, and who finds the trials taken is not refused for what opened it.
+    """
+    cmd = make(registry)
+    guarded = cmd(run.body())
+    cmd.force_open()
+    run.raised(guarded)
+    cmd.clear_override()
+    fail(cmd)
+    run.advance(5)
+    with cmd.acquire():
+        run.raised(guarded)
+    assert [(each.state, each.reason) for each in heard.of(CallRejected)] == [
+        (State.CLOSED, "forced open"),
+        (State.HALF_OPEN, "the trials are taken"),
+    ]
 
 
 def test_each_timeout_is_told(run: Runtime, registry: Registry, heard: Heard) -> None:
@@ -168,6 +195,20 @@ def test_each_timeout_is_told(run: Runtime, registry: Registry, heard: Heard) ->
     (late,) = heard.of(CallTimedOut)
     assert late.name == "db"
     assert late.elapsed == pytest.approx(1 if run.is_async else 3, abs=0.01)
+    assert (late.state, late.reason) == (State.OPEN, "the call's own timeout was over")
+
+
+def test_a_timeout_tells_whose_time_was_over(
+    run: Runtime, registry: Registry, heard: Heard
+) -> None:
+    """
+    A call that its caller's deadline cuts off after a fair share is told as that.
+    """
+    cmd = Command("db", registry=registry, timeout=2, isolation="semaphore")
+    scene = cmd(run.body(takes=1, raises=None if run.is_async else OSError("no")))
+    run.raised(deadline(0.5, clock=run.clock)(scene))
+    (late,) = heard.of(CallTimedOut)
+    assert (late.state, late.reason) == (State.CLOSED, "the caller's deadline was over")
 
 
 def test_each_fallback_is_told(run: Runtime, registry: Registry, heard: Heard) -> None:
@@ -191,6 +232,9 @@ def test_each_fallback_is_told(run: Runtime, registry: Registry, heard: Heard) -
         ("b", "failure"),
         ("c", "rejected"),
     ]
+    assert {(each.state, each.reason) for each in heard.of(FallbackCalled)} == {
+        (State.CLOSED, "OSError")
+    }
 
 
 def test_what_has_no_name_tells_nobody(registry: Registry, clock: FakeClock, heard: Heard) -> None:
@@ -509,7 +553,7 @@ def test_a_listener_that_raises_changes_nothing(
     assert cmd.state is State.CLOSED
     assert before == after
     assert len(before) == 4
-    (record,) = said.records
+    (record,) = [record for record in said.records if record.exc_info]
     assert (record.levelname, record.name) == ("WARNING", "resilience")
     assert "broken listener" in said.text
 
@@ -612,6 +656,105 @@ def test_a_slow_listener_delays_only_its_caller(registry: Registry, clock: FakeC
     go_on.set()
     first.outcome()
     assert [type(each) for each in heard] == [StateChanged, CallRejected, StateChanged]
+
+
+# -- whose context
+
+
+REQUEST: ContextVar[str] = ContextVar("request", default="nobody's")
+
+
+def test_an_event_is_told_in_the_context_of_who_caused_it(
+    registry: Registry, clock: FakeClock
+) -> None:
+    """
+    Whichever thread tells it: what a listener reads of the context is the caller's own.
+
+    What it sets there is gone when it returns.
+    """
+    begun, go_on = threading.Event(), threading.Event()
+    read: list[tuple[str, str]] = []
+
+    def slow(event: Any) -> None:
+        read.append((event.name, REQUEST.get()))
+        REQUEST.set("the listener's")
+        begun.set()
+        assert go_on.wait(PATIENCE)
+
+    registry.subscribe(slow)
+
+    def caller(name: str) -> None:
+        REQUEST.set(name)
+        fail(Command(name, registry=registry, volume_threshold=1))
+        assert REQUEST.get() == name
+
+    first = Caller(caller, "first")
+    assert begun.wait(PATIENCE)
+    Caller(caller, "second").outcome()
+    assert read == [("first", "first")]
+    go_on.set()
+    first.outcome()
+    assert read == [("first", "first"), ("second", "second")]
+
+
+def test_who_listens_at_once_is_told_by_the_thread_that_caused_it(
+    registry: Registry, clock: FakeClock
+) -> None:
+    """
+    While another thread is held up in a listener, what this one causes is told before it goes on.
+    """
+    begun, go_on = threading.Event(), threading.Event()
+    told: list[tuple[str, int]] = []
+    registry.listeners.subscribe(
+        lambda event: told.append((event.name, threading.get_ident())), at_once=True
+    )
+
+    def slow(event: Any) -> None:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+
+    leave = registry.subscribe(slow)
+    first = Caller(lambda: fail(Command("first", registry=registry, volume_threshold=1)))
+    assert begun.wait(PATIENCE)
+    fail(make(registry))
+    assert told == [("first", first.ident), ("db", threading.get_ident())]
+    go_on.set()
+    first.outcome()
+    leave()
+    leave()
+    assert len(registry.listeners.all) == 1
+
+
+def test_who_listens_at_once_may_use_what_it_listens_to(
+    registry: Registry, clock: FakeClock
+) -> None:
+    """
+    It causes events without recursion, and ends as any other subscription does.
+    """
+    cmd = make(registry)
+    told: list[Any] = []
+    depth = most = 0
+
+    def listener(event: Any) -> None:
+        nonlocal depth, most
+        depth += 1
+        most = max(most, depth)
+        told.append(event.new)
+        if len(told) < 1000:
+            cmd.reset()
+            fail(cmd)
+        depth -= 1
+        raise OSError("and raises")
+
+    leave = registry.listeners.subscribe(listener, at_once=True)
+    fail(cmd)
+    assert most == 1
+    assert told[:3] == [State.OPEN, State.CLOSED, State.OPEN]
+    leave()
+    told.clear()
+    cmd.reset()
+    assert told == []
+    assert registry.listeners.all == ()
 
 
 @pytest.mark.promise("H6")

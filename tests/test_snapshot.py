@@ -59,6 +59,7 @@ def test_of_something_new_all_is_zero(clock: FakeClock, cmd: Command) -> None:
     assert snapshot.transitions == {}
     assert snapshot.state_seconds == dict.fromkeys(State, 0.0)
     assert snapshot.retry_after is snapshot.reason is snapshot.last_error is None
+    assert snapshot.moved_from is snapshot.moved_at is None
     assert snapshot.settings.volume_threshold == 4
     assert snapshot.at == clock() / 1e9
 
@@ -221,6 +222,7 @@ def test_it_tells_of_states_and_how_long_they_lasted(clock: FakeClock, cmd: Comm
     assert snapshot.generation == 4
     assert snapshot.last_error == "ValueError: still"
     assert snapshot.reason == "a trial failed"
+    assert (snapshot.moved_from, snapshot.moved_at) == (State.HALF_OPEN, snapshot.at - 7)
 
 
 def test_it_tells_when_to_try_again(clock: FakeClock, cmd: Command) -> None:

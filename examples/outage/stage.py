@@ -1,6 +1,7 @@
 """The stage: plays a story before an audience, then shows the summary and saves the picture."""
 
 import asyncio
+import logging
 import sys
 
 from rich.console import Console
@@ -32,6 +33,8 @@ def perform(story: Story) -> bool:
         story.svg.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnplayableError(f"{story.svg.parent} cannot be made: {error.strerror}") from None
+    # The screen tells it better.
+    logging.getLogger("resilience").addHandler(logging.NullHandler())
     # Both: a build log that is coloured on demand is still no place to draw over.
     if sys.stdout.isatty() and console.is_interactive and not story.plain:
         with Screen(console, story) as screen:

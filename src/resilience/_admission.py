@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from resilience._chain import being_cut_off, binding, current, scopes
 from resilience._core.outcome import Outcome
 from resilience._core.slots import Token
-from resilience._deadline import Deadline, being_cut_off, binding, current, scopes
+from resilience._deadline import Deadline
 from resilience._tasks import in_event_loop, is_cancellation, strand
 from resilience._units import NANOS, seconds
 from resilience.errors import BulkheadFullError, CircuitOpenError
@@ -172,10 +173,9 @@ class Admission:
         """Whether there is a waiting room, and others than this call's own callers hold slots."""
         slots, here = self._slots.slots, strand()
         mine = sum(
-            isinstance(scope.source, Token) and scope.source.home is slots.free
-            for scope in scopes()
+            isinstance(holder, Token) and holder.home is slots.free
             # What a child task waits for, its parent may free: it need not wait for the child.
-            if scope.strand == here
+            for holder in (scope.holder for scope in scopes() if scope.strand == here)
         )
         return slots.max_waiting > 0 and (slots.capacity is None or mine < slots.capacity)
 

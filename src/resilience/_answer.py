@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final, overload
 
 from resilience._awaitable import PLAIN, is_awaitable
-from resilience._deadline import current
+from resilience._chain import current
 from resilience._entry import Entry
 from resilience._fallback import Fallbacks, handlers_of, refuse_async
 from resilience._streams import async_stream, stream

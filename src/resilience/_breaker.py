@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, final, overlo
 from resilience._admission import FULL
 from resilience._awaitable import PLAIN, is_awaitable
 from resilience._calls import coroutine_in, function_in
+from resilience._chain import current
 from resilience._circuit_shell import CircuitShell
-from resilience._deadline import current
 from resilience._default import declared
 from resilience._guard import Guard
 from resilience._plan import Plan, make_plan
@@ -25,7 +25,7 @@ from resilience.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resilience._core.circuit import Journal
+    from resilience._core.journal import Journal
     from resilience._registry import Registry
     from resilience._typing import Guarded, Method
     from resilience.settings import Fields, Settings

@@ -299,6 +299,12 @@ class Command(CircuitShell):
         self._declare()
         return await super().aacquire()
 
+    @property
+    def steps(self) -> Guard:
+        """The steps of a call through it, for integrations that take them one by one."""
+        self._declare()
+        return self._guard
+
     # -- what it is and does
 
     @property

@@ -7,6 +7,8 @@ Deadlines: a moment after which work is of no use, ambient as in Go's `context`.
   One that ran out stays so. One whose entering was interrupted never binds.
 - A scope opened in a task is enforced there by an alarm. Carried to another task or thread it is
   enforced by each command there, and by whoever asks `remaining()`.
+- A scope knows weakly who entered it. If an interrupt kept that one from leaving it, it has been
+  lost: it binds nobody, and whoever next enters a scope there takes it off.
 - Each scope has the clock it was made with; chains may mix clocks, so what is compared is the
   time left.
 """
@@ -16,32 +18,29 @@ from __future__ import annotations
 import contextlib
 import enum
 import math
-from contextvars import ContextVar
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 
 from resilience._alarm import set_alarm
+from resilience._chain import binding, current, step_over, time_left
 from resilience._tasks import current_task
-from resilience._units import NANOS, YEAR, nanoseconds, number, seconds, show
-from resilience.errors import ConfigurationError, DeadlineExceededError
+from resilience._units import NANOS, seconds
+from resilience.errors import DeadlineExceededError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from typing import Protocol
+    from weakref import ref
 
     from resilience._alarm import Alarm
-    from resilience._units import Duration
 
-__all__ = [
-    "Deadline",
-    "being_cut_off",
-    "binding",
-    "current",
-    "enclosing",
-    "read_length",
-    "scopes",
-]
+    class Holder(Protocol):
+        """Who entered a scope and is to leave it."""
 
-current: ContextVar[Deadline | None] = ContextVar("resilience_deadline", default=None)
+        def holds(self, scope: object, /) -> bool: ...
+
+
+__all__ = ["Deadline"]
 
 
 class _Stage(enum.Enum):
@@ -85,16 +84,16 @@ class Deadline:
     __module__ = "resilience"
     __slots__ = (
         "_alarm",
-        "_before",
         "_carriers",
         "_clock",
         "_cut_off",
         "_ends",
+        "_holder",
         "_stage",
         "_watch",
+        "before",
         "name",
         "outer",
-        "source",
         "started",
         "strand",
     )
@@ -106,7 +105,7 @@ class Deadline:
         outer: Deadline | None,
         started: int | None = None,
         name: str | None = None,
-        source: object = None,
+        holder: ref[Holder] | None = None,
     ) -> None:
         if started is None:
             started = clock()
@@ -117,13 +116,13 @@ class Deadline:
         self.outer = outer
         """The next scope that encloses this one."""
         self._stage = _NEW
-        self._before: Deadline | None = None
+        self.before: Deadline | None = None
         self._alarm: Alarm | None = None
         self._cut_off = False
         self._watch: _Watch | None = None
         self._carriers = _NOBODY
         self.name = name
-        self.source = source
+        self._holder = holder
         self.strand: object = None if outer is None else outer.strand
         """The task or thread that entered it, if it or one around it holds a contended slot."""
 
@@ -192,20 +191,32 @@ class Deadline:
         return left / NANOS if left > 0 else 0.0
 
     @property
+    def holder(self) -> Holder | None:
+        """Who entered it, if it keeps that in mind and they are still there."""
+        return None if self._holder is None else self._holder()
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is entered, and an interrupt has kept its holder from leaving it."""
+        if self._holder is None or self._stage is not _RUNNING:
+            return False
+        holder = self._holder()
+        return holder is None or not holder.holds(self)
+
+    @property
     def running(self) -> bool:
         """Whether it is entered."""
-        return self._stage is _RUNNING
+        return self._stage is _RUNNING and not self.lost
 
     @property
     def left_in_time(self) -> bool:
-        """Whether it was left before its end: it binds nobody any more."""
-        return self._stage is _LEFT
+        """Whether it was left before its end, or lost: it binds nobody any more."""
+        return self._stage is _LEFT or self.lost
 
     @property
     def binds(self) -> bool:
         """Whether it has an end, was entered, and was not left before the end."""
-        stage = self._stage
-        return self._ends is not None and (stage is _RUNNING or stage is _OVER)
+        return self._ends is not None and (self._stage is _OVER or self.running)
 
     def first(self) -> Deadline | None:
         """Return the scope that ends first, of this one and those around it; `None`: none binds."""
@@ -241,13 +252,15 @@ class Deadline:
 
     def enter(self) -> None:
         """Make it the current one, without an alarm; if it is interrupted, `leave` undoes it."""
-        self._before = current.get()
+        self.before = current.get()
         current.set(self)
         self._stage = _RUNNING
 
     def start(self) -> None:
         """Make it the current one and enforce it."""
-        self.enter()
+        self.before = current.get()
+        current.set(self)
+        self._stage = _RUNNING
         task = current_task()
         if task is not None:
             self._enforce(task)
@@ -311,9 +324,11 @@ class Deadline:
         Returns:
             The error that is to leave instead, if `error` is the cancellation by its alarm.
         """
-        # Otherwise left out of turn: what is inside of it goes on.
-        if current.get() is self:
-            current.set(self._before)
+        inner = current.get()
+        if inner is self:
+            current.set(self.before)
+        elif inner is not None:  # left out of turn: what is inside of it goes on
+            step_over(self, inner)
         in_time = self._ends is None or (self._clock() if now is None else now) < self._ends
         self._stage = _LEFT if in_time else _OVER
         if self._carriers is not _NOBODY and in_time:
@@ -327,6 +342,21 @@ class Deadline:
             self._cut_off = alarm.alone
         return bound.error() if alarm.disarm(error) else None
 
+    def lift(self) -> None:
+        """
+        Bind nobody from now on, though it is left later: what had to be done in time is done.
+
+        Where its alarm has rung already, nothing changes. It is then to be left as of a moment at
+        which it had not run out, so that it stays lifted.
+        """
+        alarm = self._alarm
+        if not self.running or (alarm is not None and alarm.rang):
+            return
+        self._stage = _LEFT
+        if alarm is not None and self._watch is None:  # otherwise it is set for another scope
+            alarm.reset(None)
+        self._let_go()
+
     def _unwatch(self) -> Deadline:
         watch, self._watch = self._watch, None
         if watch is None or watch.bound is None:
@@ -335,59 +365,3 @@ class Deadline:
             others = (each for each in watch.bound._carriers if each is not self)
             watch.bound._carriers = tuple(others)
         return watch.bound
-
-
-def binding(scope: Deadline | None) -> Deadline | None:
-    """Return the scope of a chain that ends first, or `None` if none binds."""
-    return None if scope is None else scope.first()
-
-
-def time_left(scope: Deadline | None) -> int | None:
-    """Nanoseconds until the first scope of a chain ends; `None` if none binds."""
-    bound = binding(scope)
-    return None if bound is None else bound.left
-
-
-def scopes() -> Iterator[Deadline]:
-    """Yield the scopes that the running code is inside of, innermost first."""
-    scope = current.get()
-    while scope is not None:
-        if scope.running:
-            yield scope
-        scope = scope.outer
-
-
-def enclosing() -> Deadline | None:
-    """Return the scope that a new one is inside of: the innermost that was not left in time."""
-    scope = current.get()
-    while scope is not None and scope.left_in_time:
-        scope = scope.outer
-    return scope
-
-
-def being_cut_off() -> bool:
-    """Whether a deadline of its callers, and nobody else, is cutting off the running task."""
-    scope = current.get()
-    while scope is not None:
-        if scope.cut_off:
-            return True
-        scope = scope.outer
-    return False
-
-
-def read_length(value: Duration) -> int | None:
-    """
-    Read the length of a deadline; `None` for infinity.
-
-    Raises:
-        ConfigurationError: It is no time of at most a year, nor infinity.
-    """
-    if (type(value) is float or type(value) is int) and 0 < value <= YEAR:  # nearly always
-        return round(value * NANOS) or 1
-    length = number(value)
-    if length is not None and length == math.inf:
-        return None
-    if length is None or length > YEAR:
-        message = f"seconds must be a time of at most {YEAR:,} seconds or infinity"
-        raise ConfigurationError(f"{message}, not {show(value)}")
-    return nanoseconds(max(length, -YEAR))

@@ -1,13 +1,7 @@
 """
 Entry: what one name shares: circuit, slots, tally and settings, under one lock.
 
-Every method that is a step of the machines takes the lock itself, for that step only: no user code,
-listener, log line or wait happens inside. What a step has to tell is queued there and delivered
-after it.
-
-The lock is re-entrant. A signal handler, or a finalizer that a collection runs in the middle of a
-step, may call the library on the same thread: it must find a lock it can take, and machines that
-are whole between any two of their statements.
+Its steps go by the rules that `_results.py` begins with.
 """
 
 from __future__ import annotations
@@ -15,27 +9,24 @@ from __future__ import annotations
 import contextlib
 import time
 import weakref
-from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 from resilience import _fork
-from resilience._core.circuit import Circuit, Refusal, Trial
+from resilience._chain import scopes
+from resilience._core.circuit import Refusal, Trial
 from resilience._core.outcome import CLOSED, HALF_OPEN, OPEN, Outcome, Override
 from resilience._core.slots import VOID, Slots, Token
-from resilience._core.tally import Tally
-from resilience._deadline import scopes
 from resilience._declared import Declared
 from resilience._listeners import Listeners
 from resilience._pool import Pool
+from resilience._results import Results
 from resilience._units import seconds
 from resilience.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from resilience._core.circuit import Journal
     from resilience._snapshot import Snapshot
-    from resilience._verdict import Verdict
     from resilience.settings import Settings
 
 __all__ = ["Entry"]
@@ -44,7 +35,7 @@ _NOBODY: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 FORCED_OPEN: Final = Refusal(OPEN, None)
 
 
-class Entry:
+class Entry(Results):
     """The machines of one name and the steps on them."""
 
     __slots__ = (
@@ -53,16 +44,8 @@ class Entry:
         "_followers",
         "_own",
         "abandoned",
-        "circuit",
-        "clock",
         "fallback_slots",
-        "listeners",
-        "lock",
-        "name",
-        "notes",
         "pool",
-        "random",
-        "tally",
         "threaded",
     )
 
@@ -75,22 +58,13 @@ class Entry:
         listeners: Listeners | None = None,
         configured: Mapping[str, Any] | None = None,
     ) -> None:
-        self.name = name
-        self.clock = clock
-        self.random = random
-        self.listeners = Listeners() if listeners is None else listeners
-        self.lock = RLock()
         self._declared = Declared(configured or {})
+        super().__init__(name, clock, random, listeners, self.settings)
         self._followers: tuple[weakref.ref[Any], ...] = ()
-        now = clock()
-        self.circuit = Circuit(self.settings.rules(), now)
-        self.tally = Tally(self.settings.bounds())
         self._own = Pool(self.lock, self.settings.max_concurrency, self.settings.max_waiting)
         self.pool = self._own
         """The slots that the commands of this name use: its own, or a bulkhead's they share."""
         self.fallback_slots: Slots | None = None
-        self.notes: list[int] | tuple[()] = ()
-        """Refusals, and how fallbacks ended, by their place in the tally: still to be counted."""
         self.threaded = False
         """Whether its slots bound threads, and so must be counted."""
         self.abandoned: weakref.WeakSet[Any] = _NOBODY
@@ -219,7 +193,7 @@ class Entry:
         if self.circuit.state is not HALF_OPEN or self.circuit.override is Override.OPEN:
             return False
         generation = self.circuit.generation
-        tokens = (scope.source for scope in scopes())
+        tokens = (scope.holder for scope in scopes())
         return any(
             token.owner is self and token.trial is not None and token.generation == generation
             for token in tokens
@@ -244,16 +218,27 @@ class Entry:
         if self.listeners.all:
             from resilience._events import CallRejected  # noqa: PLC0415 - few have listeners
 
-            self.listeners.put(CallRejected(name=self.name, outcome=outcome, at=seconds(now)))
+            refused = CallRejected(
+                name=self.name,
+                outcome=outcome,
+                state=self.circuit.state,
+                reason=self._why(outcome),
+                at=seconds(now),
+            )
+            self.listeners.put(refused)
 
-    def note(self, place: int) -> None:
-        """Write down a refusal or how a fallback ended, where there is no list or a long one."""
-        with self.lock:
-            notes = self.notes
-            if isinstance(notes, tuple):
-                self.notes = notes = []
-            self.tally.count_notes(notes)
-            notes.append(place)
+    def _why(self, outcome: Outcome) -> str:
+        """Say why a call was refused."""
+        circuit = self.circuit
+        if outcome is Outcome.BULKHEAD_FULL:
+            return f"none of {self.pool.slots.capacity} slots is free"
+        if outcome is Outcome.EXPIRED:
+            return "the caller's time is over"
+        if circuit.override is Override.OPEN:
+            return "forced open"
+        if circuit.state is HALF_OPEN:
+            return "the trials are taken"
+        return "" if circuit.last is None else circuit.last.reason
 
     def give_up(self) -> None:
         """Count a call that was cancelled before it was admitted."""
@@ -319,170 +304,25 @@ class Entry:
                 self.abandoned = weakref.WeakSet()
             self.abandoned.add(job)
 
-    # -- results
-
-    def read(self, journal: Journal, now: int) -> None:
-        """Count the successes that were written to a journal, maybe of an earlier generation."""
-        draw = self._draw()
-        with self.lock:
-            self._read(journal, now, draw)
-        self.listeners.deliver()
-
-    def unload(self, journal: Journal, now: int) -> None:
-        """Count what a long journal holds, unless somebody is about to: nobody waits for that."""
-        draw = self._draw()
-        if not self.lock.acquire(blocking=False):
-            return
-        try:
-            self._read(journal, now, draw)
-        finally:
-            self.lock.release()
-        self.listeners.deliver()
-
-    def succeed(self, journal: Journal, duration: int, now: int) -> None:
-        """Count a success that was admitted by a journal, and may not be written there any more."""
-        draw = self._draw()
-        with self.lock:
-            self._read(self.circuit.journal, now, draw)
-            if journal.generation >= self.circuit.oldest:
-                self.tally.count_successes([duration])
-                self._record(journal.generation, None, now, draw, error=None)
-        self.listeners.deliver()
-
-    def _read(self, journal: Journal, now: int, draw: float) -> None:
-        if not journal:
-            return
-        circuit, tally = self.circuit, self.tally
-        before = circuit.last
-        written, counted = circuit.read(journal, now, draw)
-        if journal.generation < circuit.oldest:
-            return  # admitted before a fork
-        tally.count_successes(written)
-        tally.stale += len(written) - counted
-        if circuit.last is not before:
-            self._changed()
-
-    def settle(
-        self,
-        token: Token,
-        verdict: Verdict,
-        now: int,
-        *,
-        duration: int | None,
-        slow: bool = False,
-        error: str | None = None,
-        hold: int = 0,
-    ) -> None:
-        """
-        Count the outcome of a call and let the circuit judge it.
-
-        Args:
-            token: The admission; its slot is the caller's business.
-            verdict: The row of the decision table.
-            now: When the result was there.
-            duration: How long it ran; `None`: no histogram is kept.
-            slow: Whether that was slow.
-            error: What went wrong, in a few words.
-            hold: If this opens the circuit, it stays so for at least this long.
-        """
-        draw = self._draw()
-        text = (error or verdict.outcome.value) if verdict.error else None
-        with self.lock:
-            self._read(self.circuit.journal, now, draw)
-            journal, trial = token.journal, token.trial
-            generation = token.generation if journal is None else journal.generation
-            # Counted from here on. The claim stays until the circuit has judged it, so that an
-            # interrupt in between gives it back.
-            token.journal, token.generation = None, VOID
-            # Otherwise admitted before a fork, or counted when it was lost.
-            if not generation or generation >= self.circuit.oldest:
-                self.tally.count(verdict.outcome, duration)
-                self.tally.slow += slow
-                if generation and verdict.in_window:
-                    self._record(generation, trial, now, draw, error=text, slow=slow, hold=hold)
-                elif generation:
-                    self._let_go(generation, trial, verdict)
-            token.trial = token.owner = None
-            # What was written since, by calls that have not seen what this result changed.
-            self._read(self.circuit.journal, now, draw)
-        self.listeners.deliver()
-
-    def _let_go(self, generation: int, trial: Trial | None, verdict: Verdict) -> None:
-        """End an admission without a verdict on the dependency."""
-        if trial is not None:
-            self.circuit.give_back(trial)
-        if verdict.outcome is Outcome.IGNORED and generation != self.circuit.generation:
-            self.tally.stale += 1
-
-    def _record(
-        self,
-        generation: int,
-        trial: Trial | None,
-        now: int,
-        draw: float,
-        *,
-        error: str | None,
-        slow: bool = False,
-        hold: int = 0,
-    ) -> None:
-        circuit = self.circuit
-        before, journal = circuit.last, circuit.journal
-        counted = circuit.record(
-            generation, trial, now, error=error, slow=slow, draw=draw, hold=hold
-        )
-        if not counted:
-            self.tally.stale += 1
-        if circuit.last is not before:
-            self._read(journal, now, draw)
-            self._changed()
-
-    def _draw(self) -> float:
-        """Draw for the jitter, before the lock is taken: `random` is the user's code."""
-        if not self.settings.sleep_window_jitter:
-            return 0.0
-        draw = self.random()
-        return draw if 0 <= draw < 1 else 0.0
-
-    def _changed(self) -> None:
-        last = self.circuit.last
-        if self.listeners.all and last is not None:
-            from resilience import _snapshot  # noqa: PLC0415 - few have listeners
-            from resilience._events import StateChanged  # noqa: PLC0415
-
-            self.tally.count_notes(self.notes)
-            changed = StateChanged(
-                name=self.name,
-                old=last.old,
-                new=last.new,
-                reason=last.reason,
-                snapshot=_snapshot.take(self, last.at),
-                at=seconds(last.at),
-            )
-            self.listeners.put(changed)
-
-    def tell_timeout(self, duration: int, now: int) -> None:
-        """Tell the listeners of a call that took too long."""
-        if self.listeners.all:
-            from resilience._events import CallTimedOut  # noqa: PLC0415 - few have listeners
-
-            late = CallTimedOut(name=self.name, elapsed=seconds(duration), at=seconds(now))
-            self.listeners.put(late)
-            self.listeners.deliver()
-
     # -- from outside
 
     def snapshot(self) -> Snapshot:
         """Take a snapshot."""
-        from resilience import _snapshot  # noqa: PLC0415 - importing should be quick
-
         self.reclaim()
         now, draw = self.clock(), self._draw()
         with self.lock:
             self._read(self.circuit.journal, now, draw)
-            self.tally.count_notes(self.notes)
-            taken = _snapshot.take(self, now)
+            taken = self._snapshot(now)
+        if self.moves is not None and self.moves.owe(now):
+            self.listeners.put_call(self.moves.catch_up, now)
         self.listeners.deliver()
         return taken
+
+    def _snapshot(self, now: int) -> Snapshot:
+        from resilience import _snapshot  # noqa: PLC0415 - importing should be quick
+
+        self.tally.count_notes(self.notes)
+        return _snapshot.take(self, now)
 
     def set_override(self, override: Override | None) -> None:
         """Put an override over the live state, or take it off."""

@@ -60,6 +60,8 @@ class CallRejected:
     Attributes:
         name: Of the command, breaker or bulkhead.
         outcome: `short_circuited`, `bulkhead_full` or `expired`.
+        state: Of its circuit.
+        reason: Why, in a few words.
         at: When, in seconds on the registry's clock.
 
     Example:
@@ -76,6 +78,8 @@ class CallRejected:
     __module__ = "resilience"
     name: str | None
     outcome: Outcome
+    state: State
+    reason: str
     at: float
 
 
@@ -88,6 +92,8 @@ class CallTimedOut:
     Attributes:
         name: Of the command.
         elapsed: Seconds it had taken.
+        state: Of its circuit, after that was counted.
+        reason: Whose time was over, in a few words.
         at: When, in seconds on the registry's clock.
 
     Example:
@@ -105,6 +111,8 @@ class CallTimedOut:
     __module__ = "resilience"
     name: str | None
     elapsed: float
+    state: State
+    reason: str
     at: float
 
 
@@ -117,6 +125,8 @@ class FallbackCalled:
     Attributes:
         name: Of the command.
         outcome: `success`, `failure`, or `rejected` where too many were running.
+        state: Of its circuit.
+        reason: The type of the error that it was asked to answer for.
         at: When, in seconds on the registry's clock.
 
     Example:
@@ -133,6 +143,8 @@ class FallbackCalled:
     __module__ = "resilience"
     name: str | None
     outcome: str
+    state: State
+    reason: str
     at: float
 
 

@@ -49,7 +49,7 @@ class Fallbacks:
                 except Exception as raised:  # noqa: BLE001 - the next handler is tried
                     failed = raised
                 else:
-                    self._count("success")
+                    self._count("success", error)
                     return result
             self._give_up(error, failed)
         finally:
@@ -71,7 +71,7 @@ class Fallbacks:
                 except Exception as raised:  # noqa: BLE001 - the next handler is tried
                     failed = raised
                 else:
-                    self._count("success")
+                    self._count("success", error)
                     return result
             self._give_up(error, failed)
         finally:
@@ -89,7 +89,7 @@ class Fallbacks:
                 slots.reclaim(slots.lost.pop())
                 token = slots.take()
         if token is None:
-            self._count("rejected")
+            self._count("rejected", error)
             try:
                 raise error
             finally:
@@ -102,7 +102,7 @@ class Fallbacks:
                 slots.assign()
 
     def _give_up(self, error: BaseException, failed: BaseException) -> NoReturn:
-        self._count("failure")
+        self._count("failure", error)
         try:
             if failed is error or failed.__cause__ is not None:
                 raise failed
@@ -110,7 +110,7 @@ class Fallbacks:
         finally:
             del error, failed
 
-    def _count(self, outcome: str) -> None:
+    def _count(self, outcome: str, error: BaseException) -> None:
         entry, listeners = self._entry, self._entry.listeners
         notes = entry.notes
         if notes and len(notes) < FULL and not listeners.all:
@@ -120,7 +120,13 @@ class Fallbacks:
         if listeners.all:
             from resilience._events import FallbackCalled  # noqa: PLC0415 - few have listeners
 
-            called = FallbackCalled(name=entry.name, outcome=outcome, at=seconds(entry.clock()))
+            called = FallbackCalled(
+                name=entry.name,
+                outcome=outcome,
+                state=entry.circuit.state,
+                reason=type(error).__name__,
+                at=seconds(entry.clock()),
+            )
             with entry.lock:
                 listeners.put(called)
             listeners.deliver()

@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import ref
 
 from resilience._admission import Admission
+from resilience._chain import being_cut_off, binding, current, enclosing
 from resilience._core.outcome import Outcome
 from resilience._core.slots import Token
-from resilience._deadline import Deadline, being_cut_off, binding, current, enclosing
+from resilience._deadline import Deadline
 from resilience._permit import Permit
 from resilience._plan import NEVER, Plan, untimed
 from resilience._tasks import is_cancellation, strand
@@ -46,7 +48,7 @@ from resilience.errors import DeadlineExceededError, RejectedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from resilience._core.circuit import Journal
+    from resilience._core.journal import Journal
     from resilience._entry import Entry
     from resilience._pool import Pool
 
@@ -161,7 +163,7 @@ class Guard(Admission):
         """Enter the scope of a call that is inside of `outer`."""
         entry = self.entry
         token.scope = scope = Deadline(
-            entry.clock, timeout, outer, token.started, entry.name, token
+            entry.clock, timeout, outer, token.started, entry.name, ref(token)
         )
         if token.plan.nested or scope.strand is not None:
             scope.strand = strand()
@@ -287,7 +289,9 @@ class Guard(Admission):
         )
         self.put(token)
         if verdict.outcome is TIMEOUT:
-            self.entry.tell_timeout(duration, now)
+            # A late result is judged as if it were cut off, and has no error.
+            cut_off = verdict is CUT_OFF and error is not None
+            self.entry.tell_timeout(duration, now, by_caller=cut_off)
 
     def worker_ended(self, token: Token) -> None:
         """Lay back the slot of a call whose thread was left behind, and has ended."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from resilience._deadline import current
+from resilience._chain import current
 from resilience._streams import async_stream, stream
 from resilience._verdict import LATE, SUCCESS
 

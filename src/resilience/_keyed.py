@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, final
@@ -98,18 +97,20 @@ class Keyed:
         Raises:
             ConfigurationError: The key has other fields than the template.
         """
-        if key.keys() != self._fields:
-            wanted = ", ".join(sorted(self._fields))
-            raise ConfigurationError(f"the key must be {wanted}, not {show(sorted(key))}")
-        name = self._name(key)
+        return self.of(self.name_of(key))
+
+    def of(self, name: str) -> Command:
+        """Return the command of a name that `name_of` gave."""
         found = self._commands.get(name)
         if found is None:
             while len(self._commands) >= self._max_size:
                 if not self._make_room():
                     return self._others()
             found = self._commands.setdefault(name, self._make(name))
-        with contextlib.suppress(KeyError):  # another thread is making room
+        try:
             self._commands.move_to_end(name)
+        except KeyError:  # another thread is making room
+            pass
         return found
 
     def _make(self, name: str) -> Command:
@@ -124,7 +125,16 @@ class Keyed:
     def __len__(self) -> int:
         return len(self._commands)
 
-    def _name(self, key: dict[str, object]) -> str:
+    def name_of(self, key: dict[str, object]) -> str:
+        """
+        Return the name of a key.
+
+        Raises:
+            ConfigurationError: The key has other fields than the template.
+        """
+        if key.keys() != self._fields:
+            wanted = ", ".join(sorted(self._fields))
+            raise ConfigurationError(f"the key must be {wanted}, not {show(sorted(key))}")
         plain = {field: self._plain(str(value)) for field, value in key.items()}
         return self._template.format(**plain)
 

@@ -1,4 +1,4 @@
-"""Names: what may be one."""
+"""Names: what may be one, and how any is shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from resilience._units import show
 from resilience.errors import ConfigurationError
 
-__all__ = ["LONGEST", "check_name"]
+__all__ = ["LONGEST", "check_name", "plain"]
 
 LONGEST: Final = 1000
 
@@ -25,3 +25,11 @@ def check_name(name: object) -> None:
     raise ConfigurationError(
         f"name must be 1 to {LONGEST:,} printable characters, not {show(name)}{hint}"
     )
+
+
+def plain(text: str) -> str:
+    """Return a text as one line can show it: what is not printable makes it escaped."""
+    # str's own methods: a subclass may say anything of itself.
+    if str.isprintable(text):
+        return str.__str__(text)
+    return str.encode(text, "unicode_escape").decode("ascii")

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from resilience._guard import Guard
     from resilience._units import Duration
     from resilience._verdict import Verdict
+    from resilience.settings import Settings
 
-__all__ = ["Permit"]
+__all__ = ["Permit", "hold_of"]
 
 
 @final
@@ -127,6 +128,10 @@ class Permit:
         if wait is None or wait < 0:
             message = "retry_after must be a time of at least 0 seconds or None"
             raise ConfigurationError(f"{message}, not {show(retry_after)}")
-        settings = self._guard.entry.settings
-        longest = settings.sleep_window_max or 10 * settings.sleep_window
-        return round(min(wait, longest) * NANOS)
+        return hold_of(self._guard.entry.settings, wait)
+
+
+def hold_of(settings: Settings, wait: float) -> int:
+    """Return how long a circuit is held open by a dependency that asked for so many seconds."""
+    longest = settings.sleep_window_max or 10 * settings.sleep_window
+    return round(min(wait, longest) * NANOS)

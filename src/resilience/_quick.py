@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from resilience._admission import FULL
-from resilience._deadline import current
+from resilience._chain import current
 from resilience._guard import Guard
 
 if TYPE_CHECKING:
-    from resilience._core.circuit import Journal
+    from resilience._core.journal import Journal
     from resilience._core.slots import Token
     from resilience._plan import Plan
     from resilience._pool import Pool
@@ -36,12 +36,17 @@ class QuickGuard(Guard):
         sends the call to `enter`.
         """
         entry = self.entry
-        journal = entry.circuit.passing
-        if journal is None or current.get() is not None:
+        circuit = entry.circuit
+        if circuit.passing is None or current.get() is not None:
             return None
         pool = self.pool
         token = pool.slots.grab()
         if token is None:
+            return None
+        # Now: whoever laid that slot back may have opened the circuit as well.
+        journal = circuit.passing
+        if journal is None:
+            self.put(token)
             return None
         if pool is not entry.own_pool:
             token.owner = entry  # it is another's slot, and must know whose call it is if lost

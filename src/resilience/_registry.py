@@ -345,8 +345,9 @@ class Registry:
         """
         Call `listener` with each event, in order, outside every lock.
 
-        It is called by the thread that caused the event, or one that causes others at that time. A
-        listener that raises is logged and changes nothing.
+        It is called by the thread that caused the event, or one that causes others at that time,
+        in a copy of the context (`contextvars`) of the call that caused it. A listener that raises
+        is logged and changes nothing.
 
         Args:
             listener: Takes `StateChanged`, `CallRejected`, `CallTimedOut` and `FallbackCalled`.

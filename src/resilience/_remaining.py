@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from resilience._deadline import binding, current
+from resilience._chain import binding, current
 from resilience._units import seconds
 
 if TYPE_CHECKING:

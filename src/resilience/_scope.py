@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final, overload
+from weakref import ref
 
 from resilience._awaitable import PLAIN, is_awaitable
-from resilience._deadline import Deadline, current, enclosing, read_length
+from resilience._chain import current, enclosing, forget_left
+from resilience._deadline import Deadline
 from resilience._streams import async_stream, stream
+from resilience._units import NANOS, YEAR, nanoseconds, number, show
 from resilience._wrap import wrap
+from resilience.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +56,7 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
     """
 
     __module__ = "resilience"
-    __slots__ = ("_clock", "_detached", "_length", "_open")
+    __slots__ = ("__weakref__", "_clock", "_detached", "_length", "_open")
 
     def __init__(
         self,
@@ -60,20 +65,26 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         detached: bool = False,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._length = read_length(seconds)
+        self._length = _read_length(seconds)
         self._detached = detached
         self._clock = clock
         self._open: set[Deadline] = set()
 
     def __enter__(self) -> Deadline:
-        scope = Deadline(self._clock, self._length, current.get() and self._outer())
+        outer = current.get() and self._outer()
+        scope = Deadline(self._clock, self._length, outer, None, None, ref(self))
+        self._open.add(scope)
         try:
             scope.start()
         except BaseException:
+            self._open.discard(scope)
             scope.leave()
             raise
-        self._open.add(scope)
         return scope
+
+    def holds(self, scope: object) -> bool:
+        """Whether a block of this object is inside of that scope."""
+        return scope in self._open
 
     def __exit__(
         self,
@@ -84,7 +95,9 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         scope = current.get()
         if scope is None or scope not in self._open:  # not the innermost one that is entered here
             scope = self._find(scope)
-        if scope is not None:
+        if scope is None:
+            forget_left()
+        else:
             self._open.discard(scope)
             exceeded = scope.leave(error)
             if exceeded is not None:
@@ -122,13 +135,17 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
 
         def call(*args: Any, **kwargs: Any) -> Any:
             scope = self._scope()
-            _start(scope)
             try:
-                result = fn(*args, **kwargs)
-            except BaseException as error:
-                _stop(scope, error)
+                try:
+                    _start(scope)
+                    result = fn(*args, **kwargs)
+                except BaseException as error:
+                    _stop(scope, error)
+                    raise
+                _stop(scope, None)
+            except BaseException:
+                _make_sure(scope)
                 raise
-            _stop(scope, None)
             if type(result) not in PLAIN and is_awaitable(result):
                 return awaited(result, scope)
             return result
@@ -197,13 +214,17 @@ class _Budget:
         return self.start()
 
     def run(self, step: Callable[[Any], Any], sent: Any) -> Any:
-        self._resume()
         try:
-            item = step(sent)
-        except BaseException as error:
-            _stop(self._scope, error)
+            try:
+                self._resume()
+                item = step(sent)
+            except BaseException as error:
+                _stop(self._scope, error)
+                raise
+            _stop(self._scope, None)
+        except BaseException:
+            _make_sure(self._scope)
             raise
-        _stop(self._scope, None)
         return item
 
     async def arun(self, step: Callable[[Any], Any], sent: Any) -> Any:
@@ -239,6 +260,12 @@ def _start(scope: Deadline) -> None:
         raise
 
 
+def _make_sure(scope: Deadline) -> None:
+    """Leave a scope that an interrupt has kept from being left."""
+    if scope.running:
+        scope.leave()
+
+
 def _stop(scope: Deadline, error: BaseException | None) -> None:
     exceeded = scope.leave(error)
     if exceeded is not None:
@@ -246,3 +273,21 @@ def _stop(scope: Deadline, error: BaseException | None) -> None:
             raise exceeded from error
         finally:
             del exceeded  # its traceback leads to this frame
+
+
+def _read_length(value: Duration) -> int | None:
+    """
+    Read the length of a deadline; `None` for infinity.
+
+    Raises:
+        ConfigurationError: It is no time of at most a year, nor infinity.
+    """
+    if (type(value) is float or type(value) is int) and 0 < value <= YEAR:  # nearly always
+        return round(value * NANOS) or 1
+    length = number(value)
+    if length is not None and length == math.inf:
+        return None
+    if length is None or length > YEAR:
+        message = f"seconds must be a time of at most {YEAR:,} seconds or infinity"
+        raise ConfigurationError(f"{message}, not {show(value)}")
+    return nanoseconds(max(length, -YEAR))

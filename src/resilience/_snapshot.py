@@ -103,6 +103,8 @@ class Snapshot:
         retry_after: Seconds until a call may be admitted; `None` where calls are admitted, and
             where nobody knows.
         reason: Why the circuit last moved; `None` if it never did.
+        moved_from: The state it then left; `None` if it never moved.
+        moved_at: When it then moved, in seconds on the registry's clock; `None` if it never did.
         last_error: Type and message of the failure that opened it.
         settings: The settings in force.
         at: When this was taken, in seconds on the registry's clock.
@@ -139,6 +141,8 @@ class Snapshot:
     state_seconds: Mapping[State, float]
     retry_after: float | None
     reason: str | None
+    moved_from: State | None
+    moved_at: float | None
     last_error: str | None
     settings: Settings
     at: float
@@ -147,6 +151,7 @@ class Snapshot:
 def take(entry: Entry, now: int) -> Snapshot:
     """Take the snapshot of an entry; its lock must be held."""
     circuit, tally, window = entry.circuit, entry.tally, entry.circuit.look(now)
+    last = circuit.last
     calls, failures = window.calls, window.errors
     slots = entry.pool.slots
     refusal = entry.refusal(now)
@@ -197,7 +202,9 @@ def take(entry: Entry, now: int) -> Snapshot:
             {state: seconds(spent) for state, spent in circuit.spent(now).items()}
         ),
         retry_after=None if wait is None else seconds(wait),
-        reason=None if circuit.last is None else circuit.last.reason,
+        reason=None if last is None else last.reason,
+        moved_from=None if last is None else last.old,
+        moved_at=None if last is None else seconds(last.at),
         last_error=circuit.last_error,
         settings=entry.settings,
         at=seconds(now),

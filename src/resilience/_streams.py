@@ -65,6 +65,8 @@ def stream(steps_of: Callable[[Any, Any], Steps]) -> Callable[..., Generator[Any
                 except BaseException as thrown:  # noqa: BLE001 - all of it is the producer's
                     step, sent = source.throw, thrown
         except StopIteration as stop:
+            if closed:
+                raise
             steps.exhausted()
             return stop.value
         except BaseException as error:
@@ -100,6 +102,8 @@ def async_stream(
                 except BaseException as thrown:  # noqa: BLE001 - all of it is the producer's
                     step, sent = source.athrow, thrown
         except StopAsyncIteration:
+            if closed:
+                raise
             steps.exhausted()
             return
         except BaseException as error:

@@ -24,7 +24,8 @@ def current_task() -> Any:
         task = _asyncio_task(loop)
         if task is not None:
             return task
-    if _announced.name == "trio":
+    announced = _announced or _find_sniffio()
+    if announced is not None and announced.name == "trio":
         try:
             return _trio_task()
         except RuntimeError:  # trio runs here, but no task of its
@@ -68,9 +69,13 @@ def work_for(strand: object) -> None:
 
 # -- until they are found
 
+_modules = sys.modules
+
 
 def _find_asyncio(_: object = None) -> Any:
-    asyncio: Any = sys.modules.get("asyncio")
+    if "asyncio" not in _modules:
+        return None
+    asyncio: Any = _modules["asyncio"]
     running = getattr(asyncio, "_get_running_loop", None)
     if running is None or getattr(asyncio, "current_task", None) is None:  # it is being imported
         return None
@@ -78,22 +83,17 @@ def _find_asyncio(_: object = None) -> Any:
     return running()
 
 
-class _Announced:
+def _find_sniffio() -> Any:
     """
-    Stands in for where sniffio keeps what runs in this thread, until that is imported.
+    Find where trio writes its name while it runs in this thread.
 
-    trio writes its name there while it runs. To ask trio itself costs ten times as much where it
-    does not.
+    To ask trio itself costs ten times as much where it does not.
     """
-
-    @property
-    def name(self) -> str | None:
-        announced: Any = getattr(sys.modules.get("sniffio"), "thread_local", None)
-        if announced is None:
-            return None
-        globals().update(_announced=announced)
-        name: str | None = announced.name
-        return name
+    if "sniffio" not in _modules:
+        return None
+    announced = getattr(_modules["sniffio"], "thread_local", None)
+    globals().update(_announced=announced)
+    return announced
 
 
 def _find_trio() -> Any:
@@ -103,5 +103,5 @@ def _find_trio() -> Any:
 
 _running_loop: Callable[[], Any] = _find_asyncio
 _asyncio_task: Callable[[Any], Any] = _find_asyncio
-_announced: Any = _Announced()
+_announced: Any = None
 _trio_task: Callable[[], Any] = _find_trio

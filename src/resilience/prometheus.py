@@ -57,7 +57,7 @@ from typing import Any, Final, final
 import attrs
 
 from resilience import Latency, Outcome, Override, Registry, Snapshot, State, default_registry
-from resilience._core.circuit import TRANSITIONS
+from resilience._core.transitions import TRANSITIONS
 from resilience._units import show
 from resilience.errors import ConfigurationError
 from resilience.settings import FIELDS

@@ -7,18 +7,28 @@ documentation's tables, the error messages and `resilience_setting` are all read
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
-from itertools import islice, pairwise
 from math import gcd
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 import attrs
 
 from resilience._core.circuit import Rules
-from resilience._units import YEAR, is_decimal, nanoseconds, number, show
+from resilience._ranges import (
+    TIME,
+    UP,
+    Range,
+    a_count,
+    a_flag,
+    a_percent,
+    a_share,
+    a_time,
+    ranged,
+    some_times,
+)
+from resilience._units import YEAR, nanoseconds, show
 from resilience.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,89 +61,6 @@ class Fields(TypedDict, total=False):
     fallback_max_concurrency: int | None
     count_rejections: bool
     latency_buckets: Iterable[Duration]
-
-
-class _Range(NamedTuple):
-    """What a field takes: `read` gives the plain value or raises ValueError."""
-
-    words: str
-    read: Any
-
-    def __call__(self, name: str, value: object) -> Any:
-        try:
-            return self.read(value)
-        except ValueError:
-            message = f"{name} must be {self.words}, not {show(value)}"
-            raise ValueError(message) from None
-
-
-def _time(value: object) -> float:
-    length = number(value)
-    if length is None or not 0 < length <= YEAR:
-        raise ValueError
-    return length
-
-
-def _count(minimum: int, maximum: int = 2**31 - 1) -> Any:
-    def read(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError
-        if not minimum <= value <= maximum:
-            raise ValueError
-        return int(value)
-
-    return read
-
-
-def _percent(value: Any) -> float | Decimal:
-    share = None if hasattr(value, "total_seconds") else number(value)
-    if share is None or not 0 < share <= 100:  # noqa: PLR2004 - a percentage
-        raise ValueError
-    # As written, and of a plain type: what a subclass prints is its own affair.
-    if is_decimal(value):
-        exact: Decimal = sys.modules["decimal"].Decimal(value)
-        return exact
-    return int(value) if isinstance(value, int) else float(value)
-
-
-def _share(value: object) -> float:
-    share = None if hasattr(value, "total_seconds") else number(value)
-    if share is None or not 0 <= share <= 1:
-        raise ValueError
-    return share
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError
-    return value
-
-
-def _times(value: object) -> tuple[float, ...]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise ValueError
-    items: Iterable[object] = value
-    bounds = tuple(_time(bound) for bound in islice(items, 101))
-    if not 1 <= len(bounds) <= 100 or any(a >= b for a, b in pairwise(bounds)):  # noqa: PLR2004
-        raise ValueError
-    return bounds
-
-
-def _or_none(read: Any) -> Any:
-    def read_or_none(value: object) -> Any:
-        return None if value is None else read(value)
-
-    return read_or_none
-
-
-_TIME: Final = f"a time in (0, {YEAR:,}] seconds"
-_UP: Final = f"up to {2**31 - 1:,}"
-
-
-def _field(default: object, words: str, read: Any) -> Any:
-    if default is None or " or None" in words:
-        read = _or_none(read)
-    return attrs.field(default=default, metadata={"range": _Range(words, read)})
 
 
 @attrs.frozen(kw_only=True, init=False)
@@ -186,30 +113,30 @@ class Settings:
 
     __module__ = "resilience"
 
-    timeout: float | None = _field(1.0, f"{_TIME} or None", _time)
-    max_concurrency: int | None = _field(10, f"an integer from 0 {_UP} or None", _count(0))
-    volume_threshold: int = _field(20, f"an integer from 1 {_UP}", _count(1))
-    sleep_window: float = _field(5.0, _TIME, _time)
-    error_percent: float | Decimal = _field(50, "a percentage in (0, 100]", _percent)
-    rolling_window: float = _field(10.0, _TIME, _time)
-    buckets: int = _field(10, "an integer from 1 to 10,000", _count(1, 10_000))
-    half_open_calls: int = _field(1, f"an integer from 1 {_UP}", _count(1))
-    half_open_successes: int | None = _field(None, f"an integer from 1 {_UP} or None", _count(1))
-    slow_call_duration: float | None = _field(None, f"{_TIME} or None", _time)
-    slow_call_percent: float | Decimal = _field(100, "a percentage in (0, 100]", _percent)
-    fair_share: float = _field(0.25, "a number in [0, 1]", _share)
-    sleep_window_max: float | None = _field(None, f"{_TIME} or None", _time)
-    sleep_window_jitter: float = _field(0, "a number in [0, 1]", _share)
-    max_waiting: int = _field(0, f"an integer from 0 {_UP}", _count(0))
-    max_wait: float | None = _field(None, f"{_TIME} or None", _time)
-    fallback_max_concurrency: int | None = _field(
-        None, f"an integer from 0 {_UP} or None", _count(0)
+    timeout: float | None = ranged(1.0, f"{TIME} or None", a_time)
+    max_concurrency: int | None = ranged(10, f"an integer from 0 {UP} or None", a_count(0))
+    volume_threshold: int = ranged(20, f"an integer from 1 {UP}", a_count(1))
+    sleep_window: float = ranged(5.0, TIME, a_time)
+    error_percent: float | Decimal = ranged(50, "a percentage in (0, 100]", a_percent)
+    rolling_window: float = ranged(10.0, TIME, a_time)
+    buckets: int = ranged(10, "an integer from 1 to 10,000", a_count(1, 10_000))
+    half_open_calls: int = ranged(1, f"an integer from 1 {UP}", a_count(1))
+    half_open_successes: int | None = ranged(None, f"an integer from 1 {UP} or None", a_count(1))
+    slow_call_duration: float | None = ranged(None, f"{TIME} or None", a_time)
+    slow_call_percent: float | Decimal = ranged(100, "a percentage in (0, 100]", a_percent)
+    fair_share: float = ranged(0.25, "a number in [0, 1]", a_share)
+    sleep_window_max: float | None = ranged(None, f"{TIME} or None", a_time)
+    sleep_window_jitter: float = ranged(0, "a number in [0, 1]", a_share)
+    max_waiting: int = ranged(0, f"an integer from 0 {UP}", a_count(0))
+    max_wait: float | None = ranged(None, f"{TIME} or None", a_time)
+    fallback_max_concurrency: int | None = ranged(
+        None, f"an integer from 0 {UP} or None", a_count(0)
     )
-    count_rejections: bool = _field(default=False, words="True or False", read=_flag)
-    latency_buckets: tuple[float, ...] = _field(
+    count_rejections: bool = ranged(default=False, words="True or False", read=a_flag)
+    latency_buckets: tuple[float, ...] = ranged(
         (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
         f"1 to 100 increasing times in (0, {YEAR:,}] seconds",
-        _times,
+        some_times,
     )
     given: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
 
@@ -280,7 +207,7 @@ class Settings:
         given: dict[str, Any] = dict(config)
         faults = [_unknown(key, _HYSTRIX) for key in given if key not in _HYSTRIX]
         fields: dict[str, Any] = {"count_rejections": True}
-        amount_of = _Range(f"an integer from 0 {_UP}", _count(0))
+        amount_of = Range(f"an integer from 0 {UP}", a_count(0))
         for key, (name, default, scale) in _HYSTRIX.items():
             try:
                 amount = amount_of(key, given.get(key, 0)) or default
@@ -301,7 +228,7 @@ class Settings:
         return _rules(self, *_written(self))
 
 
-FIELDS: Final[dict[str, _Range]] = {
+FIELDS: Final[dict[str, Range]] = {
     field.name: field.metadata["range"]
     for field in attrs.fields(Settings)
     if "range" in field.metadata

@@ -9,16 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from resilience import Override, Settings, State
-from resilience._core.circuit import (
-    AT_ONCE,
-    TRANSITIONS,
-    Circuit,
-    Event,
-    Refusal,
-    Rules,
-    Transition,
-    Trial,
-)
+from resilience._core.circuit import Circuit, Refusal, Rules, Trial
+from resilience._core.journal import AT_ONCE
+from resilience._core.transitions import TRANSITIONS, Event, Transition
 from tests.support.model import CircuitModel
 from tests.support.whole import check_circuit
 

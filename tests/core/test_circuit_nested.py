@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from resilience import Override, State
-from resilience._core.circuit import Event, Journal
+from resilience._core.journal import Journal
+from resilience._core.transitions import Event
 from tests.core.test_circuit_interrupts import STEPS, Scene
 from tests.support.interrupt import watched
 

@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 
 from docs import diagram
 from resilience import State
-from resilience._core.circuit import TRANSITIONS
+from resilience._core.transitions import TRANSITIONS
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilience import Outcome
-from resilience._core.circuit import taken
+from resilience._core.journal import taken
 from resilience._core.tally import FALLBACKS, Histogram, Tally
 
 BOUNDS = (10, 20, 50)

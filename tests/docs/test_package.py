@@ -54,7 +54,8 @@ def test_an_installed_package_runs_the_examples_of_the_readme(python: Path, tmp_
         if needs_an_extra(example):
             installed.add(python.parents[1], "prometheus")
         done = run(python, example, tmp_path)
-        assert (done.returncode, done.stderr) == (0, ""), example
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr  # a circuit that opens says so there
 
 
 def needs_an_extra(example: str) -> bool:

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from resilience import CircuitBreaker, CircuitOpenError, Command, Outcome, Registry, fallback
-from resilience._deadline import current
+from resilience._chain import current
 from tests.support.runtime import AsyncRuntime, Runtime
 from tests.support.scene import play
 from tests.support.threads import PATIENCE

@@ -8,7 +8,7 @@ import gc
 import pickle
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
@@ -27,8 +27,9 @@ from resilience import (
     deadline,
     remaining,
 )
-from resilience._core.circuit import Circuit, Journal, taken
-from resilience._deadline import current
+from resilience._chain import current
+from resilience._core.circuit import Circuit
+from resilience._core.journal import Journal, taken
 from tests.support.runtime import AsyncRuntime, FakeClock, Runtime
 from tests.support.threads import Caller
 
@@ -214,6 +215,39 @@ def test_a_trial_interrupted_while_it_is_judged_is_given_back(
         breaker(lambda: 1)()
     gc.collect()
     assert breaker(lambda: 1)() == 1
+
+
+class Free(list[Any]):
+    """Idle slots; something happens before the first of them is taken."""
+
+    def __init__(self, slots: list[Any], happens: Callable[[], object]) -> None:
+        super().__init__(slots)
+        self._happens: Callable[[], object] | None = happens
+
+    def pop(self, *place: Any) -> Any:
+        happens, self._happens = self._happens, None
+        if happens is not None:
+            happens()
+        return super().pop(*place)
+
+
+@pytest.mark.promise("A1", "C1")
+def test_a_slot_that_comes_from_opening_the_circuit_admits_nobody(
+    registry: Registry,
+) -> None:
+    """
+    Between asking the circuit and taking a slot another call fails: its slot is no way in.
+    """
+    command = Command("db", registry=registry, max_concurrency=2, volume_threshold=1)
+    permit = command.acquire()
+    command.call(lambda: 1)  # there is an idle slot now
+    slots = command._guard.pool.slots
+    slots.free = free = Free(slots.free, permit.fail)
+    for token in (*free, permit._token):
+        token.home = free
+    with pytest.raises(CircuitOpenError):
+        command.call(lambda: 1)
+    assert command.snapshot().in_flight == 0
 
 
 @pytest.mark.promise("E2", "F1")

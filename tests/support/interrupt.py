@@ -28,30 +28,35 @@ class Interrupt(BaseException):
 
 
 @functools.cache
-def _statements(path: str) -> frozenset[int]:
-    """Return the lines of a file that a statement begins on; `{}` for what is not in `_core`."""
-    if Path(path).parent != CORE:
+def _statements(path: str, home: Path) -> frozenset[int]:
+    """Return the lines of a file that a statement begins on; `{}` for what is not at home."""
+    if not Path(path).is_relative_to(home):
         return frozenset()
     tree = ast.parse(Path(path).read_text(encoding="utf-8"))
-    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+    # The line of a `with` is passed once more on the way out, where no signal is handled.
+    nodes = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt) and not isinstance(node, ast.With | ast.AsyncWith)
+    ]
     # A tracer that raises where an except clause is left makes Python forget that it was entered.
     clauses = [node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)]
     handlers = {id(each) for clause in clauses for each in ast.walk(clause)}
     return frozenset(node.lineno for node in nodes if id(node) not in handlers)
 
 
-def watched(step: Callable[[], object], before: Callable[[int], None]) -> int:
-    """Run a step, calling `before(n)` in front of its nth statement in `_core`; return how many."""
+def watched(step: Callable[[], object], before: Callable[[int], None], home: Path = CORE) -> int:
+    """Run a step, calling `before(n)` in front of its nth statement at home; return how many."""
     count = 0
 
     def enter(frame: FrameType, _event: str, _arg: object) -> Any:
         # What is raised in a finalizer goes nowhere: it is not the step's.
         code = frame.f_code
-        return within if code.co_name != "__del__" and _statements(code.co_filename) else None
+        return within if code.co_name != "__del__" and _statements(code.co_filename, home) else None
 
     def within(frame: FrameType, event: str, _arg: object) -> Any:
         nonlocal count
-        if event == "line" and frame.f_lineno in _statements(frame.f_code.co_filename):
+        if event == "line" and frame.f_lineno in _statements(frame.f_code.co_filename, home):
             count += 1
             before(count)
         return within

@@ -9,8 +9,9 @@ tables of transitions, and states are plain words.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from resilience._core.circuit import Rules, Trial
@@ -18,16 +19,14 @@ if TYPE_CHECKING:
 Sums = tuple[int, int, int]
 
 
-class Record(NamedTuple):
-    """One call in the log of a window."""
-
-    at: int
-    error: bool
-    slow: bool
-
-
 class WindowModel:
-    """The log of every call; the window is what of it lies in the last `size` buckets."""
+    """
+    The log of every call: when, and which of them were errors or slow.
+
+    The window is what of it lies in the last `size` buckets: `floor(at / width)` of its calls lies
+    in `(floor(latest / width) - size, floor(latest / width)]`. The log is in order of time, so it
+    is read from its end.
+    """
 
     def __init__(self, width: int, size: int, now: int) -> None:
         self.width = width
@@ -35,7 +34,9 @@ class WindowModel:
         self.clear(now)
 
     def clear(self, now: int) -> None:
-        self.log: list[Record] = []
+        self.calls: list[int] = []
+        self.errors: list[int] = []
+        self.slow: list[int] = []
         self.latest = now
 
     def show(self, now: int) -> None:
@@ -44,19 +45,22 @@ class WindowModel:
 
     def add(self, now: int, *, error: bool, slow: bool) -> None:
         self.show(now)
-        self.log.append(Record(self.latest, error, slow))
+        self.calls.append(self.latest)
+        if error:
+            self.errors.append(self.latest)
+        if slow:
+            self.slow.append(self.latest)
 
     @property
     def sums(self) -> Sums:
         """Calls, errors and slow calls."""
-        last = math.floor(Fraction(self.latest, self.width))
-        inside = [
-            record
-            for record in self.log
-            if last - self.size < math.floor(Fraction(record.at, self.width)) <= last
-        ]
-        errors, slow = (sum(record[field] for record in inside) for field in (1, 2))
-        return len(inside), errors, slow
+        first = (self.latest // self.width - self.size + 1) * self.width
+        return since(self.calls, first), since(self.errors, first), since(self.slow, first)
+
+
+def since(log: list[int], first: int) -> int:
+    """Count what is not before `first`, in a log in order of time."""
+    return len(log) - bisect_left(log, first)
 
 
 class CircuitModel:
@@ -141,9 +145,9 @@ class CircuitModel:
 
     def _too_many(self) -> bool:
         calls, errors, slow = self.window.sums
-        return calls >= self.rules.volume_threshold and (
-            Fraction(errors, calls) >= Fraction(*self.rules.error_ratio)
-            or Fraction(slow, calls) >= Fraction(*self.rules.slow_ratio)
+        return calls >= self.rules.volume_threshold and bool(
+            (errors and Fraction(errors, calls) >= Fraction(*self.rules.error_ratio))
+            or (slow and Fraction(slow, calls) >= Fraction(*self.rules.slow_ratio))
         )
 
     def _end(self, trial: Trial, how: str) -> None:
@@ -157,7 +161,8 @@ class CircuitModel:
         if self.rules.sleep_window_max is not None:
             for _ in range(self.failed_in_a_row):
                 sleep = min(2 * sleep, self.rules.sleep_window_max)
-        sleep += math.floor(sleep * Fraction(self.rules.sleep_window_jitter) * Fraction(draw))
+        if draw:
+            sleep += math.floor(sleep * Fraction(self.rules.sleep_window_jitter) * Fraction(draw))
         self._move("open", now, now + max(sleep, hold), error)
 
     def _close(self, now: int) -> None:

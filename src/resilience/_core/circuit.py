@@ -1,8 +1,7 @@
 """
 Circuit: closed, open or half-open, and who may pass.
 
-States and the events that move them (the table TRANSITIONS is the whole truth; the diagram in the
-documentation is drawn from it):
+States and the events that move them (TRANSITIONS in `transitions.py` is the whole truth):
 
 - Closed: everyone passes. TRIPPED by the very result that brings the window to
   `calls >= volume_threshold` and `errors*100 >= error_percent*calls`, or slow calls likewise;
@@ -16,16 +15,8 @@ documentation is drawn from it):
 Generations: every transition raises `generation` by one, and every admission carries the one it
 was made in. A result of an earlier generation changes nothing (sony/gobreaker's rule).
 
-The journal: while the circuit is closed and not overridden, everyone passes. Then `passing` is the
-journal of this generation: whoever read it may call without asking, and until the time it says
-reports a quick success by appending its duration, without the lock. Whoever next takes the lock
-reads the journal first (`read`).
-
-That time is the end of the window's bucket, for all that a journal holds is counted in one; or long
-ago, if the next success may open the circuit by bringing a window with errors to its volume. From
-then on a success takes the lock and is recorded. The writer looks once more after writing: if the
-time is over, or `passing` is no longer that journal, it takes the lock and reads it. A journal
-outlives its generation in the hands of its writers; what is written there then is stale.
+While it is closed and not overridden, everyone passes, and `passing` is the journal to write quick
+successes to: see `journal.py`.
 
 Overrides lie over the live state, and never change it.
 
@@ -37,46 +28,14 @@ Not thread-safe; the shell locks. `passing` alone may be read, and a journal app
 
 from __future__ import annotations
 
-import enum
 from typing import Final, NamedTuple
 
+from .journal import AT_ONCE, Journal, taken
 from .outcome import CLOSED, HALF_OPEN, OPEN, Override, State
+from .transitions import TRANSITIONS, Event, Transition
 from .window import RollingWindow
 
-__all__ = [
-    "AT_ONCE",
-    "TRANSITIONS",
-    "Circuit",
-    "Event",
-    "Journal",
-    "Refusal",
-    "Rules",
-    "Transition",
-    "Trial",
-]
-
-
-class Event(enum.StrEnum):
-    """What moves a circuit from one state to another."""
-
-    TRIPPED = "too many errors or slow calls"
-    ATTEMPTED = "sleep window over, a trial starts"
-    RECOVERED = "enough trials succeeded"
-    RELAPSED = "a trial failed"
-    RESET = "reset by an operator"
-
-
-AT_ONCE: Final = -(1 << 100)
-"""Before any time there is."""
-
-TRANSITIONS: Final = {
-    (State.CLOSED, Event.TRIPPED): State.OPEN,
-    (State.OPEN, Event.ATTEMPTED): State.HALF_OPEN,
-    (State.HALF_OPEN, Event.RECOVERED): State.CLOSED,
-    (State.HALF_OPEN, Event.RELAPSED): State.OPEN,
-    (State.OPEN, Event.RESET): State.CLOSED,
-    (State.HALF_OPEN, Event.RESET): State.CLOSED,
-}
+__all__ = ["Circuit", "Refusal", "Rules", "Trial"]
 
 
 class Rules(NamedTuple):
@@ -92,16 +51,6 @@ class Rules(NamedTuple):
     half_open_successes: int
     bucket_width: int
     buckets: int
-
-
-class Transition(NamedTuple):
-    """One change of state."""
-
-    old: State
-    new: State
-    event: Event
-    reason: str
-    at: int
 
 
 class Refusal(NamedTuple):
@@ -125,38 +74,10 @@ class Trial:
         self.expires = 0
 
 
-class Journal(list[int]):
-    """Durations of successes of one closed generation, in one bucket, that are not yet counted."""
-
-    __slots__ = ("generation", "until")
-
-    def __init__(self, generation: int) -> None:
-        super().__init__()
-        self.generation = generation
-        self.until = AT_ONCE
-        """From then on a success is not to be written here, but recorded."""
-
-
 # Replaced, and never changed.
 _NO_TRANSITIONS: Final[dict[tuple[State, State], int]] = {}
 _NO_TRIALS: Final[dict[str, int]] = {}
 _NO_TIME: Final[dict[State, int]] = {}
-
-
-def taken(notes: list[int]) -> list[int]:
-    """
-    Take what a list holds now, one by one: each is taken once.
-
-    A slice would be of one size and of another list, if a collection that runs within it has a
-    finalizer of ours take from the same list.
-    """
-    found: list[int] = []
-    for _ in range(len(notes)):
-        try:
-            found.append(notes.pop(0))
-        except IndexError:  # a step inside this one has taken the rest
-            break
-    return found
 
 
 class Circuit:

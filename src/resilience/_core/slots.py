@@ -41,6 +41,7 @@ class Token:
     """
 
     __slots__ = (
+        "__weakref__",
         "abandoned",
         "generation",
         "home",
@@ -69,6 +70,10 @@ class Token:
         # Last: what is interrupted before this says nothing when it is dropped.
         self.lost = lost
 
+    def holds(self, scope: object) -> bool:
+        """Whether the call is inside of that scope, and has not been torn down."""
+        return self.scope is scope
+
     def __del__(self) -> None:
         # Runs wherever the last reference goes, in the middle of a step of ours if a collection
         # falls there: changes to lists, one call each, are all that is safe.
@@ -76,7 +81,7 @@ class Token:
         if lost is None:
             return
         home = self.home
-        self.pool, self.home = home, None
+        self.pool, self.home, self.scope = home, None, None
         if home is not None and self in home:
             # A collection found it in a cycle, with a coroutine that has laid it back just now. It
             # could not report itself a second time, so it is replaced, and counts for nothing.

@@ -19,11 +19,16 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 MODULES = [
     "resilience",
+    "resilience.asgi",
+    "resilience.health",
+    "resilience.hystrix_stream",
+    "resilience.opentelemetry",
     "resilience.prometheus",
     "resilience.testing",
     "resilience.testing.machine",
     "resilience.testing.prometheus",
     "resilience.testing.strategies",
+    "resilience.wsgi",
 ]
 
 NUMBERS = re.compile(r"\b(int|float|Duration|Decimal)\b")

@@ -18,9 +18,8 @@ PROOF_ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo budget test test-all bench bench-check proof lint lint-style lint-types lint-imports format dev clean
-.PHONY: help demo budget faults test test-all bench bench-check lint lint-style lint-types lint-imports format dev clean
-.PHONY: help demo budget test test-all bench bench-check dashboard lint lint-style lint-types lint-imports format dev clean
+.PHONY: help demo budget faults test test-all bench bench-check dashboard proof docs lint lint-style lint-types
+.PHONY: lint-imports format dev clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; \
@@ -36,8 +35,7 @@ faults: $(VENV)/.test ## let every HTTP client meet every fault, and write the t
 	@$(BIN)/python -m docs.faults
 
 test: $(VENV)/.test ## run the tests and judge their coverage
-	@scripts/debian chromium
-	@scripts/system-package prometheus prometheus
+	@scripts/debian chromium prometheus
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
@@ -59,6 +57,9 @@ bench-check: $(VENV)/.bench ## check that no call executes more opcodes than it 
 
 proof: $(VENV)/.proof ## look at length for what the tests cannot find (PART=driver: one part)
 	@$(BIN)/python -m proof $(PART) $(PROOF_ARGS)
+
+docs: $(VENV)/.docs ## build the documentation into site/; a warning or a broken link fails
+	$(BIN)/zensical build --clean --strict
 
 lint: lint-style lint-types lint-imports ## check format, style, types and the direction of imports
 
@@ -84,8 +85,8 @@ format: $(VENV)/.lint ## rewrite the code in the house format
 dev: $(VENV)/.dev ## install everything, for an editor or pre-commit
 
 clean: ## remove environments, caches and what was built
-	rm -rf .venv .venv-* .venv*.log build dist .coverage .coverage.* htmlcov
-	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .venv*.log build dist site .coverage .coverage.* htmlcov
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.%: pyproject.toml scripts/venv

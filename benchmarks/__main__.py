@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.publish:
         report.save(result, report.RESULTS)
         chart.draw_all(result)
-        page.rewrite(result)
+        page.part(result).rewrite()
     missed = report.missed(result)
     for title in missed:
         console.print(f"[red]not reached:[/] {title}")

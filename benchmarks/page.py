@@ -8,25 +8,16 @@ from benchmarks.library import OURS
 from benchmarks.paths import TITLES
 from benchmarks.report import HEADS, amount, cells, judgements, whereabouts
 from benchmarks.rivals import RIVALS
+from docs.marked import Part
 
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "cost.md"
-BEGIN = "<!-- figures: begin -->"
-END = "<!-- figures: end -->"
 
 Result = dict[str, Any]
 
 
-def page(text: str, result: Result) -> str:
-    """Return the text of the page with these figures in it."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{figures(result)}\n{END}{after}"
-
-
-def rewrite(result: Result) -> None:
-    """Rewrite the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(page(text, result), encoding="utf-8")
+def part(result: Result) -> Part:
+    """Return the part of the page that shows these figures."""
+    return Part(PAGE, "figures", lambda: figures(result))
 
 
 def figures(result: Result) -> str:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from docs.marked import Part
 from tests.support.race import PAUSE, By, Does, End, Race, When
 from tests.support.runtime import AsyncioRuntime, AsyncRuntime, TrioRuntime
 from tests.support.track import Track
 
 PAGE = Path(__file__).parent / "explanation" / "cancellation.md"
-BEGIN = "<!-- races: begin -->"
-END = "<!-- races: end -->"
 
 COLUMNS = {
     "asyncio, `task.cancel()`": (AsyncioRuntime, By.TASK),
@@ -68,18 +67,7 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def page(text: str) -> str:
-    """Return the text of the page with the tables of now in it."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{draw()}\n{END}{after}"
-
-
-def main() -> None:
-    """Rewrite the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(page(text), encoding="utf-8")
-
+PART = Part(PAGE, "races", draw)
 
 if __name__ == "__main__":
-    main()
+    PART.rewrite()

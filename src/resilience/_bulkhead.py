@@ -111,26 +111,64 @@ class Bulkhead(Shell):
 
     @property
     def in_flight(self) -> int:
-        """How many slots are held."""
+        """How many slots are held, by abandoned threads too."""
         self._guard.entry.reclaim()
         return self._guard.entry.own_pool.slots.in_flight
 
     @property
     def waiting(self) -> int:
-        """How many callers wait for a slot."""
+        """
+        How many callers wait for a slot.
+
+        Example:
+            >>> from resilience import Bulkhead
+            >>> Bulkhead(2, max_waiting=10).waiting
+            0
+        """
         return len(self._guard.entry.own_pool.slots.waiters)
 
     @property
     def max_concurrency(self) -> int | None:
-        """How many calls may run at once."""
+        """
+        How many calls may run at once; `None`: any number.
+
+        Example:
+            >>> from resilience import Bulkhead
+            >>> Bulkhead(2).max_concurrency
+            2
+        """
         return self._guard.entry.own_pool.slots.capacity
 
     def resize(self, max_concurrency: int | None) -> None:
-        """Change the limit: growth wakes waiters, a smaller one lets what runs go on."""
+        """
+        Change the limit: growth wakes waiters, a smaller one lets what runs go on.
+
+        Args:
+            max_concurrency: Calls running at once, from 0 on; `None`: any number.
+
+        Raises:
+            ConfigurationError: It is no such number; nothing was changed.
+
+        Example:
+            >>> from resilience import Bulkhead
+            >>> bulkhead = Bulkhead(2)
+            >>> bulkhead.resize(5)
+            >>> bulkhead.max_concurrency
+            5
+        """
         self._guard.entry.configure(read({"max_concurrency": max_concurrency}))
 
     def snapshot(self) -> Snapshot:
-        """Return everything about it at this instant."""
+        """
+        Return everything about it at this instant.
+
+        Example:
+            >>> from resilience import Bulkhead
+            >>> bulkhead = Bulkhead(2)
+            >>> with bulkhead:
+            ...     bulkhead.snapshot().in_flight
+            1
+        """
         return self._guard.entry.snapshot()
 
     def guard_function(self, fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -132,8 +132,20 @@ class Command(CircuitShell):
         """
         Call a sync function as this command.
 
+        Args:
+            fn: What is called.
+            *args: Its arguments.
+            **kwargs: Its arguments by keyword.
+
         Raises:
             TypeError: It is a coroutine function: use `acall`.
+            RejectedError: The call is refused, and there is no fallback.
+            DeadlineExceededError: Time ran out, and there is no fallback.
+
+        Example:
+            >>> from resilience import command
+            >>> command("lengths").call(len, "abc")
+            3
         """
         if is_async(fn) or inspect.isgeneratorfunction(code_of(fn)):
             raise TypeError(
@@ -145,7 +157,27 @@ class Command(CircuitShell):
         return result
 
     async def acall(self, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call and await a coroutine function, or what returns an awaitable, as this command."""
+        """
+        Call and await a coroutine function, or what returns an awaitable, as this command.
+
+        Args:
+            fn: What is called.
+            *args: Its arguments.
+            **kwargs: Its arguments by keyword.
+
+        Raises:
+            TypeError: It is a generator function: decorate it instead.
+            RejectedError: The call is refused, and there is no fallback.
+            DeadlineExceededError: Time ran out, and there is no fallback.
+
+        Example:
+            >>> import asyncio
+            >>> from resilience import command
+            >>> async def double(number):
+            ...     return 2 * number
+            >>> asyncio.run(command("doubles").acall(double, 21))
+            42
+        """
         code = code_of(fn)
         if inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code):
             raise TypeError(f"{show(fn)} is a generator: decorate it instead of calling it")
@@ -235,12 +267,35 @@ class Command(CircuitShell):
         Raises:
             RejectedError: The call is refused.
             DeadlineExceededError: The caller's time has run out.
+
+        Example:
+            >>> from resilience import command
+            >>> downloads = command("downloads")
+            >>> with downloads.acquire():
+            ...     downloads.snapshot().in_flight
+            1
         """
         self._declare()
         return super().acquire()
 
     async def aacquire(self) -> Permit:
-        """Be admitted, waiting for a slot in a task if need be."""
+        """
+        Be admitted, waiting for a slot in a task if need be.
+
+        Raises:
+            RejectedError: The call is refused.
+            DeadlineExceededError: The caller's time has run out.
+
+        Example:
+            >>> import asyncio
+            >>> from resilience import command
+            >>> uploads = command("uploads", max_waiting=10)
+            >>> async def main():
+            ...     with await uploads.aacquire():
+            ...         return uploads.snapshot().in_flight
+            >>> asyncio.run(main())
+            1
+        """
         self._declare()
         return await super().aacquire()
 
@@ -254,7 +309,14 @@ class Command(CircuitShell):
 
     @property
     def settings(self) -> Settings:
-        """The settings in force, with this command's own timeout."""
+        """
+        The settings in force, with this command's own timeout.
+
+        Example:
+            >>> from resilience import command
+            >>> command("searches", timeout=0.3).settings.timeout
+            0.3
+        """
         settings = self._guard.entry.settings
         timeout = _own_timeout(self._guard.entry, self._guard.given)
         mine: dict[str, Any] = {**self._guard.given, **settings.chosen(), "timeout": timeout}
@@ -269,7 +331,22 @@ class Command(CircuitShell):
         return f"<Command {self.name!r}, {self.state.value}>"
 
     def configure(self, **changes: Unpack[Fields]) -> None:
-        """Change settings of its name, over whatever the code says: see `resilience.configure`."""
+        """
+        Change settings of its name, over whatever the code says: see `resilience.configure`.
+
+        Args:
+            **changes: Fields of `Settings`.
+
+        Raises:
+            ConfigurationError: A field is wrong; nothing was changed.
+
+        Example:
+            >>> from resilience import command
+            >>> payments = command("payments", timeout=1.0)
+            >>> payments.configure(timeout=0.5)
+            >>> payments.settings.timeout
+            0.5
+        """
         entry = self._guard.entry
         if self._registry.holds(entry) and entry.name is not None:
             self._registry.configure(entry.name, **changes)

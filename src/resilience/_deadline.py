@@ -142,7 +142,16 @@ class Deadline:
 
     @property
     def at(self) -> float:
-        """The moment it ends, in seconds on its clock; infinity where nothing binds."""
+        """
+        The moment it ends, in seconds on its clock; infinity where nothing binds.
+
+        Example:
+            >>> import time
+            >>> from resilience import deadline
+            >>> with deadline(60) as budget:
+            ...     budget.at > time.monotonic()
+            True
+        """
         left = time_left(self)
         return math.inf if left is None else seconds(self._clock() + left)
 
@@ -152,6 +161,12 @@ class Deadline:
 
         Raises:
             DeadlineExceededError: For the scope whose time it was.
+
+        Example:
+            >>> from resilience import deadline
+            >>> with deadline(60) as budget:
+            ...     for row in ["a", "b"]:
+            ...         budget.check()
         """
         bound = self.first()
         if bound is not None and bound.left <= 0:

@@ -31,6 +31,14 @@ def configure(name: Any, settings: Settings | None = None, /, **fields: Any) -> 
     """
     Change settings in `default_registry`: see `Registry.configure`.
 
+    Args:
+        name: A name; or names with their fields, all checked before any is changed.
+        settings: What it gives is changed.
+        **fields: Fields of `Settings`; they win over `settings`.
+
+    Raises:
+        ConfigurationError: A field is wrong; nothing was changed.
+
     Example:
         >>> from resilience import configure
         >>> configure("orders", timeout=0.5)

@@ -30,6 +30,16 @@ class StateChanged:
         reason: Why, in a few words.
         snapshot: Everything as it was right after.
         at: When, in seconds on the registry's clock.
+
+    Example:
+        >>> from resilience import Registry, StateChanged
+        >>> def tell(event):
+        ...     if isinstance(event, StateChanged):
+        ...         print(f"{event.old} -> {event.new}: {event.reason}")
+        >>> registry = Registry()
+        >>> unsubscribe = registry.subscribe(tell)
+        >>> registry.command("users", volume_threshold=1).acquire().fail()
+        closed -> open: 1 of 1 calls failed, the limit is 50 %
     """
 
     __module__ = "resilience"
@@ -53,6 +63,16 @@ class CallRejected:
         state: Of its circuit.
         reason: Why, in a few words.
         at: When, in seconds on the registry's clock.
+
+    Example:
+        >>> from resilience import CallRejected, Registry
+        >>> registry, seen = Registry(), []
+        >>> unsubscribe = registry.subscribe(seen.append)
+        >>> users = registry.command("users", max_concurrency=0, fallback=lambda error: "?")
+        >>> users.call(lambda: "Ada")
+        '?'
+        >>> [event.outcome for event in seen if isinstance(event, CallRejected)]
+        [<Outcome.BULKHEAD_FULL: 'bulkhead_full'>]
     """
 
     __module__ = "resilience"
@@ -75,6 +95,17 @@ class CallTimedOut:
         state: Of its circuit, after that was counted.
         reason: Whose time was over, in a few words.
         at: When, in seconds on the registry's clock.
+
+    Example:
+        >>> from resilience import CallTimedOut, Registry
+        >>> from resilience.testing import FakeClock
+        >>> clock, seen = FakeClock(), []
+        >>> registry = Registry(clock=clock)
+        >>> unsubscribe = registry.subscribe(seen.append)
+        >>> users = registry.command("users", timeout=1, isolation="semaphore")
+        >>> users.call(clock.advance, 3)
+        >>> [event.elapsed for event in seen if isinstance(event, CallTimedOut)]
+        [3.0]
     """
 
     __module__ = "resilience"
@@ -97,6 +128,16 @@ class FallbackCalled:
         state: Of its circuit.
         reason: The type of the error that it was asked to answer for.
         at: When, in seconds on the registry's clock.
+
+    Example:
+        >>> from resilience import FallbackCalled, Registry
+        >>> registry, seen = Registry(), []
+        >>> unsubscribe = registry.subscribe(seen.append)
+        >>> users = registry.command("users", fallback=lambda error, text: 0)
+        >>> users.call(int, "x")
+        0
+        >>> [event.outcome for event in seen if isinstance(event, FallbackCalled)]
+        ['success']
     """
 
     __module__ = "resilience"

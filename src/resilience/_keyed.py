@@ -31,6 +31,15 @@ class Keyed:
     Keys come from outside, so any text will do: what cannot stand in a name is escaped, and a long
     one is cut. Several threads may ask at once, without a lock; the bound may then be passed for a
     moment by as many keys as there are threads.
+
+    Example:
+        >>> from resilience import Registry
+        >>> registry = Registry()
+        >>> tenants = registry.keyed("reports of {tenant}", max_size=100, max_concurrency=2)
+        >>> tenants(tenant="acme").call(len, "abc")
+        3
+        >>> list(registry)
+        ['reports of acme']
     """
 
     __module__ = "resilience"

@@ -71,12 +71,28 @@ class Permit:
 
         Raises:
             ConfigurationError: `retry_after` is no such time; the permit stays unsettled.
+
+        Example:
+            >>> from resilience import CircuitBreaker
+            >>> breaker = CircuitBreaker(volume_threshold=1)
+            >>> breaker.acquire().fail(OSError("busy"), retry_after=30)
+            >>> 29 < breaker.snapshot().retry_after <= 30
+            True
         """
         hold = self._hold(retry_after)
         self._settle(FAILED, None if exc is None else describe(exc), hold)
 
     def release(self) -> None:
-        """Settle without a verdict: the call counts as cancelled and moves nothing."""
+        """
+        Settle without a verdict: the call counts as cancelled and moves nothing.
+
+        Example:
+            >>> from resilience import CircuitBreaker
+            >>> breaker = CircuitBreaker()
+            >>> breaker.acquire().release()
+            >>> breaker.snapshot().totals["cancelled"]
+            1
+        """
         self._settle(CANCELLED)
 
     def __enter__(self) -> Self:

@@ -49,8 +49,14 @@ class Problem:
     An answer to be given in place of the one that could not be made.
 
     Attributes:
-        status: 503 or 504.
+        status: The number of the answer: 503 or 504.
         retry_after: Whole seconds, rounded up, for the header `Retry-After`; `None`: nobody knows.
+
+    Example:
+        >>> from resilience.wsgi import Problem
+        >>> said = Problem(503, retry_after=3)
+        >>> said.phrase, said.headers["Retry-After"], b"refused" in said.body
+        ('Service Unavailable', '3', True)
     """
 
     status: int
@@ -81,6 +87,9 @@ def problem(error: BaseException) -> Problem | None:
 
     A `DeadlineExceededError` is a 504, a `RejectedError` a 503. A group of exceptions is one of
     these if all of it is, and a 504 if any of it is.
+
+    Args:
+        error: What the request ended with. Raises nothing, whatever it is.
 
     Returns:
         The answer; `None`: the error is not about time or refusal, and somebody else's to answer.

@@ -112,7 +112,29 @@ class Registry:
         bulkhead: Bulkhead | None = None,
         **fields: Unpack[Fields],
     ) -> Command:
-        """Make a command of this registry: see `resilience.command`."""
+        """
+        Make a command of this registry: see `resilience.command`.
+
+        Args:
+            name: What is called.
+            settings: How it behaves.
+            fallback: What answers instead.
+            handle: Which exceptions are failures.
+            ignore: Which exceptions say nothing about the dependency.
+            is_failure: A predicate that finds failures among results.
+            isolation: Where a sync function runs.
+            bulkhead: A `Bulkhead` that several names share.
+            **fields: Fields of `Settings` by keyword; they win over `settings`.
+
+        Raises:
+            ConfigurationError: A setting is wrong.
+
+        Example:
+            >>> from resilience import Registry
+            >>> registry = Registry()
+            >>> registry.command("users", timeout=0.5).call(str.upper, "ada")
+            'ADA'
+        """
         return Command(
             name,
             settings,
@@ -132,9 +154,12 @@ class Registry:
 
         Args:
             template: The name, with the key's fields in braces: `"http:{host}"`.
-            max_size: How many keys have a command of their own; idle closed ones make room,
-                beyond that the rest share one in which every field is `other`.
+            max_size: How many keys have a command of their own, from 1 on; idle closed ones make
+                room, beyond that the rest share one in which every field is `other`.
             **options: What `command` takes.
+
+        Raises:
+            ConfigurationError: The template names no key, or `max_size` is no such number.
 
         Example:
             >>> from resilience import Registry
@@ -168,6 +193,14 @@ class Registry:
 
         Raises:
             ConfigurationError: A field is wrong; nothing was changed.
+
+        Example:
+            >>> from resilience import Registry
+            >>> registry = Registry()
+            >>> users = registry.command("users", timeout=1.0)
+            >>> registry.configure("users", timeout=0.5)
+            >>> users.settings.timeout
+            0.5
         """
         if isinstance(name, str):
             changes = {name: fields_of(settings, fields)}
@@ -216,7 +249,17 @@ class Registry:
         return entry
 
     def get(self, name: str) -> Snapshot | None:
-        """Return the snapshot of a name, or `None` if there is no such name."""
+        """
+        Return the snapshot of a name, or `None` if there is no such name.
+
+        Args:
+            name: The name. Raises nothing, whatever it is.
+
+        Example:
+            >>> from resilience import Registry
+            >>> Registry().get("nobody") is None
+            True
+        """
         entry = self._entries.get(name)
         return None if entry is None else entry.snapshot()
 
@@ -226,6 +269,16 @@ class Registry:
 
         Its commands go on with a circuit of their own that is no longer exported; what takes the
         name next starts clean.
+
+        Args:
+            name: The name. Raises nothing, whatever it is.
+
+        Example:
+            >>> from resilience import Registry
+            >>> registry = Registry()
+            >>> users = registry.command("users")
+            >>> registry.remove("users"), "users" in registry
+            (True, False)
         """
         with self.lock:
             return self._entries.pop(name, None) is not None
@@ -247,7 +300,16 @@ class Registry:
         return name in self._entries
 
     def snapshot(self) -> dict[str, Snapshot]:
-        """Return the snapshots of all names, each taken at an instant of its own."""
+        """
+        Return the snapshots of all names, each taken at an instant of its own.
+
+        Example:
+            >>> from resilience import Registry
+            >>> registry = Registry()
+            >>> users = registry.command("users")
+            >>> list(registry.snapshot())
+            ['users']
+        """
         return {name: entry.snapshot() for name, entry in self._entries.copy().items()}
 
     def _make_room(self, newest: Entry) -> None:
@@ -297,6 +359,15 @@ class Registry:
         Raises:
             ConfigurationError: It cannot be called.
             TypeError: It is async.
+
+        Example:
+            >>> from resilience import Registry
+            >>> registry, seen = Registry(), []
+            >>> unsubscribe = registry.subscribe(seen.append)
+            >>> registry.command("users", volume_threshold=1).acquire().fail()
+            >>> [str(event.new) for event in seen]
+            ['open']
+            >>> unsubscribe()
         """
         if not callable(listener):
             raise ConfigurationError(f"a listener must be a callable, not {show(listener)}")

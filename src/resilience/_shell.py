@@ -27,7 +27,14 @@ class Shell:
 
     @property
     def name(self) -> str | None:
-        """The name it shares; `None` if it is private."""
+        """
+        The name it shares; `None` if it is private.
+
+        Example:
+            >>> from resilience import Bulkhead
+            >>> Bulkhead(5, name="reports").name
+            'reports'
+        """
         return self._guard.entry.name
 
     def __reduce__(self) -> NoReturn:
@@ -72,11 +79,35 @@ class Shell:
         Raises:
             RejectedError: The call is refused.
             DeadlineExceededError: The caller's time has run out.
+
+        Example:
+            >>> from resilience import Bulkhead
+            >>> bulkhead = Bulkhead(2)
+            >>> permit = bulkhead.acquire()
+            >>> bulkhead.in_flight
+            1
+            >>> permit.release()
         """
         return self._guard.acquire()
 
     async def aacquire(self) -> Permit:
-        """Be admitted, waiting for a slot in a task if need be."""
+        """
+        Be admitted, waiting for a slot in a task if need be.
+
+        Raises:
+            RejectedError: The call is refused.
+            DeadlineExceededError: The caller's time has run out.
+
+        Example:
+            >>> import asyncio
+            >>> from resilience import Bulkhead
+            >>> bulkhead = Bulkhead(2)
+            >>> async def main():
+            ...     with await bulkhead.aacquire():
+            ...         return bulkhead.in_flight
+            >>> asyncio.run(main())
+            1
+        """
         return await self._guard.aacquire()
 
     # -- how each kind of function is guarded

@@ -25,10 +25,18 @@ class Window:
     The statistics the circuit decides by.
 
     Attributes:
-        calls: Successes, failures and timeouts.
-        failures: Failures and timeouts.
-        slow: Calls of `slow_call_duration` or more.
+        calls: How many successes, failures and timeouts.
+        failures: How many failures and timeouts.
+        slow: How many calls of `slow_call_duration` or more.
         error_percent: Share of failures in percent; 0 of an empty window.
+
+    Example:
+        >>> from resilience import CircuitBreaker
+        >>> breaker = CircuitBreaker()
+        >>> breaker.acquire().fail()
+        >>> breaker.acquire().succeed()
+        >>> breaker.snapshot().window
+        Window(calls=2, failures=1, slow=0, error_percent=50.0)
     """
 
     __module__ = "resilience"
@@ -48,6 +56,15 @@ class Latency:
         bounds: Upper bounds of the buckets, in seconds.
         counts: Calls in each bucket (not cumulative), and one more count for what is beyond.
         sum: Seconds of all calls together.
+
+    Example:
+        >>> from resilience import Registry
+        >>> from resilience.testing import FakeClock
+        >>> clock = FakeClock()
+        >>> naps = Registry(clock=clock).command("naps", latency_buckets=(1, 10))
+        >>> naps.call(clock.advance, 3)
+        >>> naps.snapshot().latency["success"]
+        Latency(bounds=(1.0, 10.0), counts=(0, 1, 0), sum=3.0)
     """
 
     __module__ = "resilience"
@@ -66,7 +83,7 @@ class Snapshot:
         name: The name; `None` of a private guard.
         state: The live state.
         override: What an operator has put over it.
-        generation: Raised by one with each transition.
+        generation: The number of the circuit's present life: raised by one with each transition.
         window: The statistics the circuit decides by.
         totals: Calls by outcome, since the beginning.
         in_flight: Slots held, by abandoned calls too. Of a bulkhead that several names share, all
@@ -81,7 +98,7 @@ class Snapshot:
         trials: Trial calls by how they ended: success, failure, released, expired.
         fallbacks: Fallbacks by how they ended: success, failure, rejected.
         shadowed: Calls that would have been refused, by outcome, while shadowed.
-        transitions: Changes of state, by (old, new).
+        transitions: How many changes of state, by (old, new).
         state_seconds: Seconds spent in each state.
         retry_after: Seconds until a call may be admitted; `None` where calls are admitted, and
             where nobody knows.
@@ -91,6 +108,15 @@ class Snapshot:
         last_error: Type and message of the failure that opened it.
         settings: The settings in force.
         at: When this was taken, in seconds on the registry's clock.
+
+    Example:
+        >>> from resilience import Registry
+        >>> registry = Registry()
+        >>> registry.command("users").call(len, "abc")
+        3
+        >>> now = registry.snapshot()["users"]
+        >>> now.state, now.totals["success"], now.in_flight
+        (<State.CLOSED: 'closed'>, 1, 0)
     """
 
     __module__ = "resilience"

@@ -53,12 +53,12 @@ class Middleware:
       `deadline` for each message.
 
     Args:
-        app: The application.
+        app: The ASGI application.
         headers: Names of the headers that carry a budget: milliseconds, or the form of gRPC if it
             is `grpc-timeout`. Of several that a request brings the shortest counts; one that it
             brings twice does not.
-        default_budget: For requests that bring none; `None`: as long as they like.
-        max_budget: The most that a request may ask for; `None`: a year.
+        default_budget: Seconds for requests that bring none; `None`: as long as they like.
+        max_budget: The most seconds that a request may ask for; `None`: a year.
         bulkhead: A `Bulkhead`, or how many requests may run at once; `None`: no limit.
         exempt: Paths that are let through as they are, with all that is below them: checks of
             health, which must not wait for a slot.
@@ -66,6 +66,15 @@ class Middleware:
 
     Raises:
         ConfigurationError: Any of it is wrong: all faults together.
+
+    Example:
+        >>> from resilience import remaining
+        >>> from resilience.asgi import Middleware
+        >>> async def site(scope, receive, send):
+        ...     text = f"{remaining():.0f} s at most".encode()
+        ...     await send({"type": "http.response.start", "status": 200, "headers": []})
+        ...     await send({"type": "http.response.body", "body": text})
+        >>> app = Middleware(site, default_budget=10.0, bulkhead=100, exempt="/live")
     """
 
     def __init__(
@@ -164,11 +173,31 @@ async def answer(request: Any, error: Exception) -> Any:
         app.add_exception_handler(RejectedError, answer)
         app.add_exception_handler(DeadlineExceededError, answer)
 
+    Args:
+        request: What the framework hands over; it is not looked at.
+        error: What the request ended with.
+
     Returns:
         An ASGI application that sends the answer: what they take for a response.
 
     Raises:
         Exception: The error itself, if it is another one.
+
+    Example:
+        >>> import asyncio
+        >>> from resilience import BulkheadFullError
+        >>> from resilience.asgi import answer
+        >>> async def main():
+        ...     sent = []
+        ...
+        ...     async def send(message):
+        ...         sent.append(message)
+        ...
+        ...     response = await answer(None, BulkheadFullError("stock"))
+        ...     await response({"type": "http", "method": "GET"}, None, send)
+        ...     return sent[0]["status"]
+        >>> asyncio.run(main())
+        503
     """
     del request
     instead = problem(error)
@@ -202,6 +231,10 @@ class Health:
 
     Raises:
         ConfigurationError: Any of it is wrong.
+
+    Example:
+        >>> from resilience.asgi import Health
+        >>> ready = Health(critical="stock")  # add_route("/ready", ready), or mounted
     """
 
     def __init__(

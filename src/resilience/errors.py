@@ -71,6 +71,14 @@ class RejectedError(ResilienceError):
     Attributes:
         name: The name of the command, breaker or bulkhead that refused; `None` if it has none.
         retry_after: Seconds (>= 0) until a call may be admitted again; `None` where nobody knows.
+
+    Example:
+        >>> from resilience import Bulkhead, RejectedError
+        >>> try:
+        ...     Bulkhead(0).acquire()
+        ... except RejectedError as refused:
+        ...     print(refused)
+        the bulkhead of an unnamed guard is full (0 at once, 0 waiting)
     """
 
     __module__ = "resilience"
@@ -102,6 +110,16 @@ class CircuitOpenError(RejectedError):
         last_error: Type and message (at most 200 characters) of the failure that opened the
             circuit, or `None`. It is kept out of `str()`, `repr()` and `args`, because messages of
             a dependency may hold what must not be logged, and it keeps no frame alive.
+
+    Example:
+        >>> from resilience import CircuitBreaker, CircuitOpenError
+        >>> breaker = CircuitBreaker(volume_threshold=1)
+        >>> breaker.acquire().fail(OSError("no route"))
+        >>> try:
+        ...     breaker.acquire()
+        ... except CircuitOpenError as refused:
+        ...     refused.state, refused.last_error, refused.retry_after <= 5
+        ('open', 'OSError: no route', True)
     """
 
     __module__ = "resilience"
@@ -133,6 +151,14 @@ class BulkheadFullError(RejectedError):
     Attributes:
         max_concurrency: How many calls may run at once.
         waiting: How many callers were waiting for a slot.
+
+    Example:
+        >>> from resilience import Bulkhead, BulkheadFullError
+        >>> try:
+        ...     Bulkhead(0).acquire()
+        ... except BulkheadFullError as refused:
+        ...     refused.max_concurrency, refused.waiting
+        (0, 0)
     """
 
     __module__ = "resilience"
@@ -165,6 +191,15 @@ class DeadlineExceededError(ResilienceError, TimeoutError):
         timeout: Seconds that were allowed.
         elapsed: Seconds that had passed, 0 if the call was never started.
         deadline: The `Deadline` it belongs to; `None` after pickling.
+
+    Example:
+        >>> from resilience import DeadlineExceededError, deadline
+        >>> try:
+        ...     with deadline(0) as budget:
+        ...         budget.check()
+        ... except DeadlineExceededError as late:
+        ...     late.timeout, late.deadline is budget
+        (0.0, True)
     """
 
     __module__ = "resilience"
@@ -202,6 +237,14 @@ class ConfigurationError(ResilienceError, ValueError):
 
     Attributes:
         faults: The faults, one text each.
+
+    Example:
+        >>> from resilience import ConfigurationError, Settings
+        >>> try:
+        ...     Settings(buckets=0, timeuot=1)
+        ... except ConfigurationError as wrong:
+        ...     len(wrong.faults), wrong.faults[1]
+        (2, "'timeuot' is no setting; did you mean timeout?")
     """
 
     __module__ = "resilience"

@@ -44,6 +44,14 @@ class Circuit:
         override: `open`, `closed` or `shadow`, if an operator has put one over it.
         refusing: Whether calls are refused at this moment.
         retry_after: Seconds until one may be admitted; `None` where nobody knows.
+
+    Example:
+        >>> from resilience import Registry
+        >>> from resilience.health import health
+        >>> registry = Registry()
+        >>> registry.command("stock").force_open()
+        >>> health(registry).circuits["stock"]
+        Circuit(state='closed', override='open', refusing=True, retry_after=None)
     """
 
     state: str
@@ -61,6 +69,17 @@ class Health:
     Attributes:
         ready: Whether no critical circuit refuses calls.
         circuits: The circuits that are not closed, or under an override, by name.
+
+    Example:
+        >>> from resilience import Registry
+        >>> from resilience.health import health
+        >>> registry = Registry()
+        >>> registry.command("stock").force_open()
+        >>> now = health(registry)
+        >>> now.ready, now.refusing
+        (True, ('stock',))
+        >>> now.as_dict()["status"]
+        'pass'
     """
 
     ready: bool

@@ -77,19 +77,21 @@ class Settings:
         max_concurrency: Calls running at once; `None`: no limit; 0 refuses all.
         volume_threshold: Calls in the window before the circuit may open.
         sleep_window: Seconds the circuit stays open before a trial call.
-        error_percent: The circuit opens at this share of errors or above.
+        error_percent: The circuit opens at this share of errors or above, in percent.
         rolling_window: Seconds of statistics that count.
         buckets: How many steps the window moves on in; a step is rounded up to a nanosecond.
         half_open_calls: Trial calls at once.
         half_open_successes: Successes that close; `None`: as many as `half_open_calls`.
-        slow_call_duration: From here on a call is slow, whatever its outcome; `None`: none is.
-        slow_call_percent: The circuit opens at this share of slow calls or above.
+        slow_call_duration: Seconds from which on a call is slow, whatever its outcome; `None`:
+            none is.
+        slow_call_percent: The circuit opens at this share of slow calls or above, in percent.
         fair_share: Share of `timeout` after which a call that its caller's deadline cut off counts
             as a timeout.
-        sleep_window_max: Each failed trial doubles the sleep window up to this; `None`: it stays.
+        sleep_window_max: Each failed trial doubles the sleep window up to so many seconds; `None`:
+            it stays as it is.
         sleep_window_jitter: Share of the sleep window added to it at random.
         max_waiting: Callers that may wait for a slot.
-        max_wait: Longest wait for a slot; `None`: as long as `timeout`.
+        max_wait: Longest wait for a slot, in seconds; `None`: as long as `timeout`.
         fallback_max_concurrency: Fallbacks running at once; `None`: no limit.
         count_rejections: Whether bulkhead rejections count as errors, as in Hystrix.
         latency_buckets: Bounds of the duration histogram, in seconds, increasing.
@@ -149,14 +151,34 @@ class Settings:
         object.__setattr__(self, "given", frozenset(plain))
 
     def replace(self, **fields: Unpack[Fields]) -> Settings:
-        """Return these settings with some fields changed."""
+        """
+        Return these settings with some fields changed.
+
+        Args:
+            **fields: The fields to change.
+
+        Raises:
+            ConfigurationError: A field is wrong.
+
+        Example:
+            >>> from resilience import Settings
+            >>> Settings(timeout=0.5).replace(error_percent=25).timeout
+            0.5
+        """
         changed: dict[str, Any] = {**self.chosen(), **fields}
         return Settings(**changed)
 
     __replace__ = replace
 
     def chosen(self) -> dict[str, Any]:
-        """Return the fields that were given, with their values."""
+        """
+        Return the fields that were given, with their values.
+
+        Example:
+            >>> from resilience import Settings
+            >>> Settings(timeout=0.5).chosen()
+            {'timeout': 0.5}
+        """
         return {name: getattr(self, name) for name in FIELDS if name in self.given}
 
     @classmethod
@@ -165,6 +187,15 @@ class Settings:
         Read the settings of hystrix-go: its JSON names, milliseconds, and 0 for its default.
 
         `count_rejections` is set, since there a rejection is an error.
+
+        Args:
+            config: `timeout`, `max_concurrent_requests`, `request_volume_threshold`,
+                `sleep_window` and `error_percent_threshold`, or some of them; times are integers
+                of milliseconds.
+
+        Raises:
+            ConfigurationError: A key is unknown, or a value is no integer from 0 on or out of the
+                range of its field.
 
         Example:
             >>> from resilience import Settings

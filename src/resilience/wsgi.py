@@ -53,11 +53,11 @@ class Middleware:
       the deadline binds nobody: what runs then is the server.
 
     Args:
-        app: The application.
+        app: The WSGI application.
         headers: Names of the headers that carry a budget: milliseconds, or the form of gRPC if it
             is `grpc-timeout`. Of several that a request brings the shortest counts.
-        default_budget: For requests that bring none; `None`: as long as they like.
-        max_budget: The most that a request may ask for; `None`: a year.
+        default_budget: Seconds for requests that bring none; `None`: as long as they like.
+        max_budget: The most seconds that a request may ask for; `None`: a year.
         bulkhead: A `Bulkhead`, or how many requests may run at once; `None`: no limit.
         exempt: Paths that are let through as they are, with all that is below them: checks of
             health, which must not wait for a slot.
@@ -65,6 +65,16 @@ class Middleware:
 
     Raises:
         ConfigurationError: Any of it is wrong: all faults together.
+
+    Example:
+        >>> from resilience import remaining
+        >>> from resilience.wsgi import Middleware
+        >>> def site(environ, start_response):
+        ...     start_response("200 OK", [("Content-Type", "text/plain")])
+        ...     return [f"{remaining():.0f} s at most".encode()]
+        >>> app = Middleware(site, default_budget=10.0, bulkhead=8, exempt="/live")
+        >>> b"".join(app({"PATH_INFO": "/"}, lambda status, headers: None))
+        b'10 s at most'
     """
 
     def __init__(
@@ -224,11 +234,21 @@ def answer(error: Exception) -> App:
         app.register_error_handler(RejectedError, answer)
         app.register_error_handler(DeadlineExceededError, answer)
 
+    Args:
+        error: What the request ended with.
+
     Returns:
         A WSGI application that gives the answer: one of the things Flask takes for a response.
 
     Raises:
         Exception: The error itself, if it is another one.
+
+    Example:
+        >>> from resilience import BulkheadFullError
+        >>> from resilience.wsgi import answer
+        >>> response = answer(BulkheadFullError("stock"))
+        >>> body = response({}, lambda status, headers: print(status))
+        503 Service Unavailable
     """
     instead = problem(error)
     if instead is None:
@@ -255,6 +275,15 @@ class Health:
 
     Raises:
         ConfigurationError: Any of it is wrong.
+
+    Example:
+        >>> from resilience import Registry
+        >>> from resilience.wsgi import Health
+        >>> registry = Registry()
+        >>> ready = Health(registry, critical="stock")
+        >>> registry.command("stock").force_open()
+        >>> body = ready({}, lambda status, headers: print(status))
+        503 Service Unavailable
     """
 
     def __init__(

@@ -13,7 +13,16 @@ __all__ = ["CLOSED", "HALF_OPEN", "OPEN", "Outcome", "Override", "State"]
 
 
 class Outcome(enum.StrEnum):
-    """What became of one call."""
+    """
+    What became of one call; as text, the label value of the metrics.
+
+    Example:
+        >>> from resilience import CircuitBreaker, Outcome
+        >>> breaker = CircuitBreaker()
+        >>> breaker.acquire().succeed()
+        >>> breaker.snapshot().totals[Outcome.SUCCESS]
+        1
+    """
 
     __module__ = "resilience"
 
@@ -34,7 +43,14 @@ class Outcome(enum.StrEnum):
 
 
 class State(enum.StrEnum):
-    """The live state of a circuit."""
+    """
+    The live state of a circuit; as text, the label value of the metrics.
+
+    Example:
+        >>> from resilience import CircuitBreaker, State
+        >>> CircuitBreaker().state is State.CLOSED
+        True
+    """
 
     __module__ = "resilience"
 
@@ -50,7 +66,16 @@ HALF_OPEN: Final = State.HALF_OPEN
 
 
 class Override(enum.StrEnum):
-    """What an operator has put over the live state; the live state moves on underneath."""
+    """
+    What an operator has put over the live state; the live state moves on underneath.
+
+    Example:
+        >>> from resilience import CircuitBreaker, Override
+        >>> breaker = CircuitBreaker()
+        >>> breaker.force_open()
+        >>> breaker.override is Override.OPEN, str(breaker.state)
+        (True, 'closed')
+    """
 
     __module__ = "resilience"
 

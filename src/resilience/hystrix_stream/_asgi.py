@@ -45,6 +45,11 @@ class AsgiApp:
 
     Raises:
         ConfigurationError: An argument is of no use.
+
+    Example:
+        >>> from resilience import Registry
+        >>> from resilience.hystrix_stream import AsgiApp
+        >>> app = AsgiApp(Registry(), authorize=lambda control: False, interval=0.5)
     """
 
     __module__ = "resilience.hystrix_stream"

@@ -52,6 +52,13 @@ class Control:
         headers: Those of the request, by their names in small letters.
         scope: The request as the server gives it: an ASGI scope, or a WSGI environ. Middleware puts
             sessions and users there.
+
+    Example:
+        >>> from resilience.hystrix_stream import Control
+        >>> def may(control: Control) -> bool:
+        ...     return control.action == "shadow" and control.scope.get("user") == "operator"
+        >>> may(Control(name="stock", action="shadow", headers={}, scope={"user": "operator"}))
+        True
     """
 
     __module__ = "resilience.hystrix_stream"

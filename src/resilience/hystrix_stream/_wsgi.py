@@ -43,6 +43,11 @@ class WsgiApp:
     Raises:
         ConfigurationError: An argument is of no use.
         TypeError: `authorize` is async.
+
+    Example:
+        >>> from resilience import Registry
+        >>> from resilience.hystrix_stream import WsgiApp
+        >>> app = WsgiApp(Registry(), authorize=lambda control: False, interval=0.5)
     """
 
     __module__ = "resilience.hystrix_stream"

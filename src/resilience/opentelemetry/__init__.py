@@ -76,6 +76,14 @@ class Instrumentation:
     What `instrument` has started, until it is closed: by `close`, or at the end of a `with`.
 
     Its instruments stay, for OpenTelemetry cannot remove one, and show nothing any more.
+
+    Example:
+        >>> from resilience import Registry
+        >>> from resilience.opentelemetry import instrument
+        >>> shown = instrument(Registry(), span_events=False)
+        >>> shown.asked.metrics
+        True
+        >>> shown.close()
     """
 
     def __init__(self, registry: Registry, asked: _Asked) -> None:
@@ -140,6 +148,12 @@ def instrument(
 
     Raises:
         ConfigurationError: `registry` is something else, or is shown already in another way.
+
+    Example:
+        >>> from resilience import Registry
+        >>> from resilience.opentelemetry import instrument
+        >>> with instrument(Registry(), duration_buckets=False):
+        ...     pass  # shown until here
     """
     if not isinstance(registry, Registry):
         raise ConfigurationError(f"registry must be a resilience.Registry, not {show(registry)}")

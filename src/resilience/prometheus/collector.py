@@ -37,6 +37,17 @@ class ResilienceCollector(Collector):
 
     Raises:
         ConfigurationError: `registry` is something else.
+
+    Example:
+        >>> from prometheus_client import CollectorRegistry
+        >>> from resilience import Registry
+        >>> from resilience.prometheus import ResilienceCollector
+        >>> registry = Registry()
+        >>> users = registry.command("users")
+        >>> metrics = CollectorRegistry()
+        >>> metrics.register(ResilienceCollector(registry))
+        >>> metrics.get_sample_value("resilience_in_flight", {"name": "users"})
+        0.0
     """
 
     def __init__(self, registry: Registry = default_registry) -> None:
@@ -45,11 +56,28 @@ class ResilienceCollector(Collector):
 
     @property
     def registry(self) -> Registry:
-        """Whose names are exported."""
+        """
+        Whose names are exported.
+
+        Example:
+            >>> from resilience import Registry
+            >>> from resilience.prometheus import ResilienceCollector
+            >>> registry = Registry()
+            >>> ResilienceCollector(registry).registry is registry
+            True
+        """
         return self._registry
 
     def describe(self) -> Iterator[Metric]:
-        """Yield the metrics without their series: what registering asks for."""
+        """
+        Yield the metrics without their series: what registering asks for.
+
+        Example:
+            >>> from resilience import Registry
+            >>> from resilience.prometheus import ResilienceCollector
+            >>> [metric.name for metric in ResilienceCollector(Registry()).describe()][0]
+            'resilience_calls'
+        """
         return (self._family(family, {}) for family in CATALOGUE)
 
     def collect(self) -> Iterator[Metric]:
@@ -57,6 +85,12 @@ class ResilienceCollector(Collector):
         Yield the metrics, all from one set of snapshots. Nothing is locked in between.
 
         There are none any more while the interpreter is being torn down, after the exit handlers.
+
+        Example:
+            >>> from resilience import Registry
+            >>> from resilience.prometheus import ResilienceCollector
+            >>> [metric.type for metric in ResilienceCollector(Registry()).collect()][0]
+            'counter'
         """
         if sys.is_finalizing():
             return iter(())
@@ -111,6 +145,14 @@ def register(
     Raises:
         ConfigurationError: `registry` is no `resilience.Registry`.
         ValueError: `metrics` shows another registry already, or metrics of the same names.
+
+    Example:
+        >>> from prometheus_client import CollectorRegistry
+        >>> from resilience import Registry
+        >>> from resilience.prometheus import register
+        >>> metrics, registry = CollectorRegistry(), Registry()
+        >>> register(metrics, registry) is register(metrics, registry)
+        True
     """
     with _lock:
         found = _registered.get(metrics)

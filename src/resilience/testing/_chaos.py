@@ -62,6 +62,12 @@ class ChaosSnapshot:
         errors: Calls that it made fail.
         delays: Calls that it delayed.
         hangs: Calls that it made hang.
+
+    Example:
+        >>> from resilience.testing import chaos
+        >>> faults = chaos(latency=0.2)
+        >>> faults.snapshot().enabled, faults.snapshot().latency
+        (False, 0.2)
     """
 
     __module__ = "resilience.testing"
@@ -119,6 +125,9 @@ class chaos:  # noqa: N801 - read as a word of the decoration: `@chaos(error_rat
         '?'
         >>> faults.snapshot().errors
         1
+        >>> faults.disable()
+        >>> faults.enabled
+        False
     """
 
     __module__ = "resilience.testing"

@@ -82,7 +82,16 @@ class FakeClock:
 
     @property
     def now(self) -> int:
-        """The time in nanoseconds; assign to it to put the clock there."""
+        """
+        The time in nanoseconds; assign to it to put the clock there.
+
+        Example:
+            >>> from resilience.testing import FakeClock
+            >>> clock = FakeClock(start=1)
+            >>> clock.now += 500
+            >>> clock.now
+            1000000500
+        """
         return self.ticks - self._set_back
 
     @now.setter
@@ -91,7 +100,16 @@ class FakeClock:
 
     @property
     def ticks(self) -> int:
-        """The time that passed in nanoseconds, with `set_back` left out: event loops live by it."""
+        """
+        The time that passed in nanoseconds, with `set_back` left out: event loops live by it.
+
+        Example:
+            >>> from resilience.testing import FakeClock
+            >>> clock = FakeClock(start=2)
+            >>> clock.set_back(1)
+            >>> clock.time(), clock.ticks
+            (1.0, 2000000000)
+        """
         passed = 0.0 if self._trio is None else self._trio.current_time()
         return self._ticks + round(passed * NANOS)
 
@@ -118,6 +136,13 @@ class FakeClock:
 
         Raises:
             ConfigurationError: `seconds` is no such time.
+
+        Example:
+            >>> from resilience.testing import FakeClock
+            >>> clock = FakeClock(start=1000)
+            >>> clock.set_back(10)
+            >>> clock.time()
+            990.0
         """
         self._set_back += round(read_time("seconds", seconds) * NANOS)
 
@@ -141,6 +166,13 @@ class FakeClock:
         Raises:
             DeadlineExceededError: The deadline around it came first; so much time has passed.
             ConfigurationError: `seconds` is no such time.
+
+        Example:
+            >>> from resilience.testing import FakeClock
+            >>> clock = FakeClock(start=0)
+            >>> clock.sleep(30)
+            >>> clock.time()
+            30.0
         """
         length = read_time("seconds", seconds)
         scope = current_deadline()
@@ -161,6 +193,13 @@ class FakeClock:
         Raises:
             RuntimeError: The event loop goes by another clock.
             ConfigurationError: `seconds` is no such time.
+
+        Example:
+            >>> from resilience.testing import FakeClock
+            >>> clock = FakeClock(start=0)
+            >>> clock.run(clock.asleep, 30)
+            >>> round(clock.time())
+            30
         """
         length = read_time("seconds", seconds)
         native: Any = anyio.lowlevel.current_token().native_token
@@ -212,6 +251,14 @@ class FakeClock:
 
         Close it as any other. With anyio's plugin for pytest it is
         `"asyncio", {"loop_factory": clock.new_event_loop}` in the fixture `anyio_backend`.
+
+        Example:
+            >>> import asyncio
+            >>> from resilience.testing import FakeClock
+            >>> loop = FakeClock().new_event_loop()
+            >>> loop.run_until_complete(asyncio.sleep(3600, "an hour later"))
+            'an hour later'
+            >>> loop.close()
         """
         from resilience.testing import _virtual_asyncio  # noqa: PLC0415 - as in `run`
 

@@ -51,6 +51,14 @@ class Interrupted(BaseException):
 
     It stands for what a signal handler raises, as `KeyboardInterrupt` does, without ending the test
     run if it gets through.
+
+    Example:
+        >>> from resilience.testing import FakeClock, FaultyDependency, History, Interrupted, cancel
+        >>> try:
+        ...     FaultyDependency(History(cancel()), FakeClock())()
+        ... except Interrupted as left:
+        ...     print(left)
+        the caller of the dependency leaves
     """
 
     __module__ = "resilience.testing"
@@ -87,6 +95,13 @@ class FaultyDependency:
         >>> clock.advance(2)
         >>> price("pen")
         9.5
+
+        What it tells:
+
+        >>> prices.calls, prices.in_flight, prices.peak
+        (2, 0, 1)
+        >>> prices.age, prices.step
+        (2.0, recover())
     """
 
     __module__ = "resilience.testing"
@@ -120,8 +135,18 @@ class FaultyDependency:
         """
         Play another history, from now on; calls under way end as they began.
 
+        Args:
+            history: What becomes of it.
+
         Raises:
             ConfigurationError: `history` is no `History`.
+
+        Example:
+            >>> from resilience.testing import FakeClock, FaultyDependency, History, fail, ok
+            >>> prices = FaultyDependency(History(fail()), FakeClock(), lambda sku: 9.5)
+            >>> prices.begin(History(ok()))
+            >>> prices("pen")
+            9.5
         """
         faults = _faults_of(history)
         if faults:
@@ -176,7 +201,26 @@ class FaultyDependency:
             self._exit()
 
     async def acall(self, *args: Any, **kwargs: Any) -> Any:
-        """Answer, or not, as the history has it, in a task."""
+        """
+        Answer, or not, as the history has it, in a task.
+
+        Args:
+            *args: What `answer` is given.
+            **kwargs: What `answer` is given by keyword.
+
+        Raises:
+            Exception: What the step says: `DependencyError` or the `error` that was given,
+                `ConnectionRefusedError`, or `TimeoutError` after an hour that nobody cut off.
+
+        Example:
+            >>> from resilience.testing import FakeClock, FaultyDependency, History, slow
+            >>> clock = FakeClock()
+            >>> prices = FaultyDependency(History(slow(takes=2)), clock, lambda sku: 9.5)
+            >>> clock.run(prices.acall, "pen")
+            9.5
+            >>> round(prices.age, 3)
+            2.0
+        """
         step = self._enter()
         try:
             if step.kind is Kind.CANCEL:

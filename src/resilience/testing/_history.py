@@ -36,7 +36,14 @@ __all__ = [
 
 
 class Kind(enum.StrEnum):
-    """What becomes of calls that begin during a step."""
+    """
+    What becomes of calls that begin during a step.
+
+    Example:
+        >>> from resilience.testing import Kind, hang
+        >>> hang(2).kind is Kind.HANG
+        True
+    """
 
     __module__ = "resilience.testing"
 
@@ -59,6 +66,12 @@ class Step:
         kind: What becomes of calls that begin during it.
         lasts: How many seconds it lasts.
         takes: How many seconds an answer takes.
+
+    Example:
+        >>> from resilience.testing import slow
+        >>> step = slow(3, takes=0.5)
+        >>> step.lasts, step.takes
+        (3.0, 0.5)
     """
 
     __module__ = "resilience.testing"
@@ -101,6 +114,11 @@ def slow(lasts: Duration = 1, *, takes: Duration = 2) -> Step:
 
     Raises:
         ConfigurationError: One of them is no such time.
+
+    Example:
+        >>> from resilience.testing import slow
+        >>> slow(3, takes=0.5)
+        slow(3, takes=0.5)
     """
     return _step(Kind.SLOW, lasts, read_time("takes", takes, zero=False))
 
@@ -114,6 +132,11 @@ def fail(lasts: Duration = 1) -> Step:
 
     Raises:
         ConfigurationError: `lasts` is no such time.
+
+    Example:
+        >>> from resilience.testing import fail
+        >>> fail(2).lasts
+        2.0
     """
     return _step(Kind.FAIL, lasts)
 
@@ -127,6 +150,11 @@ def hang(lasts: Duration = 1) -> Step:
 
     Raises:
         ConfigurationError: `lasts` is no such time.
+
+    Example:
+        >>> from resilience.testing import hang
+        >>> hang(2).lasts
+        2.0
     """
     return _step(Kind.HANG, lasts)
 
@@ -140,6 +168,11 @@ def refuse(lasts: Duration = 1) -> Step:
 
     Raises:
         ConfigurationError: `lasts` is no such time.
+
+    Example:
+        >>> from resilience.testing import refuse
+        >>> refuse(2).lasts
+        2.0
     """
     return _step(Kind.REFUSE, lasts)
 
@@ -153,12 +186,24 @@ def cancel(lasts: Duration = 1) -> Step:
 
     Raises:
         ConfigurationError: `lasts` is no such time.
+
+    Example:
+        >>> from resilience.testing import cancel
+        >>> cancel(2).lasts
+        2.0
     """
     return _step(Kind.CANCEL, lasts)
 
 
 def recover() -> Step:
-    """Be well from here on: the last step of a history that ends well."""
+    """
+    Be well from here on: the last step of a history that ends well.
+
+    Example:
+        >>> from resilience.testing import History, fail, recover
+        >>> History(fail(2), recover()).at(2)
+        recover()
+    """
     return Step(Kind.RECOVER, math.inf)
 
 
@@ -213,7 +258,12 @@ class History:
         return f"History({', '.join(map(repr, self.steps))})"
 
     def at(self, seconds: float) -> Step:
-        """Return the step that calls belong to which begin so many seconds after its begin."""
+        """
+        Return the step that calls belong to which begin so many seconds after its begin.
+
+        Args:
+            seconds: Since its begin, from 0 on. Raises nothing: before that it is the first step.
+        """
         ends = accumulate(step.lasts for step in self.steps[:-1])
         for step, end in zip(self.steps, ends, strict=False):
             if seconds < end:

@@ -83,6 +83,21 @@ class CommandMachine(RuleBasedStateMachine):
 
     Raises:
         ConfigurationError: `at_most`, `recovers_within` or `backend` is out of its range.
+
+    Example:
+        >>> from resilience import command
+        >>> from resilience.testing.machine import CommandMachine
+        >>> class Prices(CommandMachine):
+        ...     def build(self):
+        ...         shop = self.dependency("shop", lambda: 9.5)
+        ...         return command("prices", fallback=lambda error: None)(shop)
+        ...
+        ...     def answered(self, value):
+        ...         assert value in (9.5, None)
+        ...
+        ...     def raised(self, error):
+        ...         raise error  # there is always an answer
+        >>> TestPrices = Prices.TestCase
     """
 
     __module__ = "resilience.testing.machine"
@@ -109,7 +124,15 @@ class CommandMachine(RuleBasedStateMachine):
         raise NotImplementedError(f"{type(self).__name__} must say how its function is built")
 
     def answered(self, value: Any) -> None:
-        """Check what a call returned; any answer will do unless a subclass says more."""
+        """
+        Check what a call returned; any answer will do unless a subclass says more.
+
+        Args:
+            value: What it returned.
+
+        Raises:
+            AssertionError: It is no right answer, says a subclass.
+        """
 
     def raised(self, error: Exception) -> None:
         """
@@ -118,6 +141,12 @@ class CommandMachine(RuleBasedStateMachine):
         Unless a subclass says otherwise, it may be an error of this library or of a dependency:
         `DependencyError`, `ConnectionRefusedError`, `TimeoutError`. A function with a fallback
         should raise none: then let this raise `error`.
+
+        Args:
+            error: What it raised.
+
+        Raises:
+            Exception: That error, if it may not be raised.
         """
         if not isinstance(
             error, (ResilienceError, DependencyError, ConnectionRefusedError, TimeoutError)

@@ -52,6 +52,15 @@ class ChaosCollector(Collector):
 
     Raises:
         ConfigurationError: One is none, or two have one name.
+
+    Example:
+        >>> from prometheus_client import CollectorRegistry
+        >>> from resilience.testing import chaos
+        >>> from resilience.testing.prometheus import ChaosCollector
+        >>> metrics = CollectorRegistry()
+        >>> metrics.register(ChaosCollector(chaos(error_rate=0.1, name="drill")))
+        >>> metrics.get_sample_value("resilience_chaos_calls_total", {"name": "drill"})
+        0
     """
 
     def __init__(self, *each: chaos) -> None:
@@ -67,7 +76,15 @@ class ChaosCollector(Collector):
         self._each = each
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics."""
+        """
+        Yield the metrics.
+
+        Example:
+            >>> from resilience.testing import chaos
+            >>> from resilience.testing.prometheus import ChaosCollector
+            >>> len(list(ChaosCollector(chaos()).collect()))
+            3
+        """
         enabled = GaugeMetricFamily(
             "resilience_chaos_enabled", "1 while faults are made on purpose.", labels=("name",)
         )

@@ -560,7 +560,7 @@ def test_a_block_left_elsewhere_is_found_while_it_is_alone(
     """
     A block left on another thread or in another context is judged, as long as it is the only one.
     """
-    guard = make(shell, registry)
+    guard = make(shell, registry, volume_threshold=100)
     guard.__enter__()
     error = OSError("no")
 

@@ -302,7 +302,8 @@ class Command(CircuitShell):
     @property
     def steps(self) -> Guard:
         """The steps of a call through it, for integrations that take them one by one."""
-        self._declare()
+        if self._source is None:
+            self._declare()
         return self._guard
 
     # -- what it is and does

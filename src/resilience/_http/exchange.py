@@ -252,6 +252,8 @@ class Exchange:
 
     def ended(self) -> None:
         """Judge: the body was read to its end, or closed by its consumer."""
+        if self._token is None:  # nearly always the second of the two
+            return
         token = self._claim()
         if token is None:
             return
@@ -324,8 +326,6 @@ class Exchange:
         return DeadlineExceededError(name, timeout=limit, elapsed=elapsed)
 
     def _claim(self) -> Token | None:
-        if self._token is None:
-            return None
         with self._guard.entry.lock:
             token, self._token = self._token, None
         return token

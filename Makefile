@@ -4,6 +4,7 @@
 #   PYTHON=python3.13   the Python that .venv is made with   (make clean first)
 #   ARGS="-k window"    what pytest is to run instead of everything
 #   DEMO_ARGS="…"       arguments of the demo
+#   STOREFRONT_ARGS="--stay"   leaves the shop open, to look around
 #   BENCH_ARGS="…"      arguments of the benchmarks; by default --publish
 #   PART=driver         the part of the proof to play instead of all; `make proof PART=` lists them
 #   PROOF_ARGS="…"      arguments of that part, as --steps 1e6
@@ -12,6 +13,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 DEMO_ARGS ?=
+STOREFRONT_ARGS ?=
 BENCH_ARGS ?= --publish
 PART ?= all
 PROOF_ARGS ?=
@@ -20,6 +22,8 @@ PROOF_ARGS ?=
 .NOTPARALLEL:
 .PHONY: help demo budget faults test test-all bench bench-check dashboard proof docs lint lint-style lint-types
 .PHONY: lint-imports format dev clean
+.PHONY: help demo budget storefront faults test test-all bench bench-check proof dashboard \
+	lint lint-style lint-types lint-imports format dev clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; \
@@ -33,6 +37,9 @@ budget: $(VENV)/.demo ## play a budget that shrinks from call to call, in a few 
 
 faults: $(VENV)/.test ## let every HTTP client meet every fault, and write the table into the docs
 	@$(BIN)/python -m docs.faults
+
+storefront: $(VENV)/.demo ## play visitors of a web shop through an outage of its three services
+	@$(BIN)/python -m examples.storefront $(STOREFRONT_ARGS)
 
 test: $(VENV)/.test ## run the tests and judge their coverage
 	@scripts/debian chromium prometheus

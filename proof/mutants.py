@@ -14,6 +14,8 @@ tests of what is shared; one that nobody finds is listed.
 from __future__ import annotations
 
 import ast
+import copy
+import itertools
 import os
 import shutil
 import subprocess
@@ -68,13 +70,13 @@ def mutants() -> list[Mutant]:
 
 def mistakes(path: Path, text: str) -> Iterator[Mutant]:
     """Return every mistake that can be planted in one file."""
-    count = len(list(ast.walk(ast.parse(text))))
-    for number in range(count):
+    for number, original in enumerate(ast.walk(ast.parse(text))):
+        if not planted(copy.deepcopy(original)):
+            continue
         tree = ast.parse(text)
-        node = list(ast.walk(tree))[number]
+        node = next(itertools.islice(ast.walk(tree), number, None))
         what = planted(node)
-        if what:
-            yield Mutant(path, getattr(node, "lineno", 0), what, ast.unparse(tree))
+        yield Mutant(path, getattr(node, "lineno", 0), what, ast.unparse(tree))
 
 
 def planted(node: ast.AST) -> str:

@@ -40,11 +40,11 @@ class FaultError(Exception):
 class World:
     """A command in some state, and the permits that were there before."""
 
-    def __init__(self, start: str) -> None:
+    def __init__(self, start: str, slots: int = 3) -> None:
         self.clock = FakeClock()
         self.registry = Registry(clock=self.clock, random=lambda: 0.0)
         self.command = self.registry.command(
-            "db", timeout=None, max_concurrency=3, volume_threshold=2, sleep_window=1
+            "db", timeout=None, max_concurrency=slots, volume_threshold=2, sleep_window=1
         )
         self.succeed = self.command(lambda: "value")
         self.fail = self.command(fault)

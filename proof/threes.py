@@ -1,5 +1,5 @@
 """
-Three threads in the ten situations that matter most, two of them stopped before each of their lines.
+Three threads in the ten situations that matter most, two of them stopped before their lines.
 
     python -m proof threes
     python -m proof threes --share 5     one line of five

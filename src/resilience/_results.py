@@ -98,13 +98,20 @@ class Results(ABC):
     def unload(self, journal: Journal, now: int) -> None:
         """Count what a long journal holds, unless somebody is about to: nobody waits for that."""
         draw = self._draw()
-        if not self.lock.acquire(blocking=False):
-            return
+        read = False
         try:
-            self._read(journal, now, draw)
+            if self.lock.acquire(blocking=False):
+                self._read(journal, now, draw)
+                read = True
         finally:
-            self.lock.release()
-        self.listeners.deliver()
+            # An interrupt may come before anybody knows that it was taken. If it was not, releasing
+            # says so; whatever were asked before that, an interrupt could come after it.
+            try:  # noqa: SIM105 - suppress() is such a question
+                self.lock.release()
+            except RuntimeError:
+                pass
+        if read:
+            self.listeners.deliver()
 
     def succeed(self, journal: Journal, duration: int, now: int) -> None:
         """Count a success that was admitted by a journal, and may not be written there any more."""

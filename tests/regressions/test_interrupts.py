@@ -8,6 +8,7 @@ import functools
 import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import pytest
@@ -185,3 +186,29 @@ def test_a_trial_that_was_half_settled_is_given_back_when_it_is_settled_again() 
     guard.finish(token)
     after = of.command.snapshot()
     assert (after.in_flight, after.trials_running) == (0, 0)
+
+
+class Struck:
+    """A lock after whose taking an interrupt comes at once."""
+
+    def __init__(self) -> None:
+        self.lock: Any = RLock()
+
+    def acquire(self, *, blocking: bool) -> bool:
+        assert self.lock.acquire(blocking=blocking)
+        raise KeyboardInterrupt
+
+    def release(self) -> None:
+        self.lock.release()
+
+
+@pytest.mark.promise("I3", "I10")
+def test_an_interrupt_while_a_long_journal_is_counted_leaves_no_lock_held() -> None:
+    """
+    The lock is let go although nobody knows yet that it was taken.
+    """
+    entry = Command("db", registry=Registry(clock=FakeClock()))._guard.entry
+    entry.lock = struck = Struck()
+    with pytest.raises(KeyboardInterrupt):
+        entry.unload(entry.circuit.journal, 0)
+    assert not struck.lock._is_owned()

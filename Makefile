@@ -20,9 +20,7 @@ PROOF_ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo budget faults test test-all bench bench-check dashboard proof docs lint lint-style lint-types
-.PHONY: lint-imports format dev clean
-.PHONY: help demo budget storefront faults test test-all bench bench-check proof dashboard \
+.PHONY: help demo budget storefront faults test test-all bench bench-check proof dashboard docs \
 	lint lint-style lint-types lint-imports format dev clean
 
 help: ## list the targets

@@ -45,7 +45,7 @@ class QuickGuard(Guard):
             return None
         # Now: whoever laid that slot back may have opened the circuit as well.
         journal = circuit.passing
-        if journal is None:
+        if journal is None:  # pyright: ignore[reportUnnecessaryComparison] - others change it
             self.put(token)
             return None
         if pool is not entry.own_pool:

@@ -145,7 +145,7 @@ def _between(old: Mark, last: Mark, new: Mark, most_in_flight: int) -> Rolling:
     buckets = counts[COUNTS:] or new.counts[COUNTS:]
     executed = sum(buckets)
     since = new.at - last.at
-    fresh = counts[:OUTCOMES] if last is old else tuple(map(sub, new.counts[:OUTCOMES], last.counts))
+    fresh = map(sub, new.counts[:OUTCOMES], last.counts)
     return Rolling(
         new.at - old.at,
         counts[:OUTCOMES],

@@ -72,7 +72,7 @@ def test_every_field_is_described(clock: FakeClock) -> None:
         doc = inspect.cleandoc(record.__doc__ or "")
         described = [
             line.split(":")[0].strip()
-            for line in doc.partition("Attributes:")[2].splitlines()
+            for line in doc.partition("Attributes:")[2].partition("\nExample:")[0].splitlines()
             if line.startswith("    ") and not line.startswith("     ")
         ]
         assert described == [field.name for field in attrs.fields(record)]

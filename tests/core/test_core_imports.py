@@ -77,7 +77,8 @@ def test_what_it_depends_on_at_run_time_is_anyio_and_attrs() -> None:
     """
     named = set()
     for file in Path(resilience.__file__).parent.rglob("*.py"):
-        optional = {"opentelemetry", "prometheus", "testing"}
+        optional = {"aiohttp", "httpx", "httpx2", "requests"}
+        optional |= {"opentelemetry", "prometheus", "testing"}
         if optional & {file.stem, file.parent.stem}:
             continue  # what needs an optional dependency, and is imported by nobody
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

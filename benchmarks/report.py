@@ -25,6 +25,7 @@ MEASURED = (
     "tenacity",
     "anyio",
     "attrs",
+    "httpx2",
     "trio",
     "uvloop",
 )

@@ -8,6 +8,7 @@ import gc
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
+import aiohttp
 import pytest
 import trio
 
@@ -17,6 +18,7 @@ from resilience import (
     ConfigurationError,
     Registry,
     RejectedError,
+    ResilienceError,
     Snapshot,
     State,
     deadline,
@@ -309,6 +311,36 @@ def test_no_header_is_sent_if_none_is_wanted(kind: Kind, server: Faulty) -> None
         assert server.header("X-Request-Timeout") is None
 
     play(kind, scenario, header=None)
+
+
+@pytest.mark.promise("E9")
+def test_a_shorter_timeout_of_the_clients_stays_its_own(kind: Kind, server: Faulty) -> None:
+    """A client that gives up by its own timeout raises its own error, and that is a failure."""
+    registry = Registry()
+    limit: Any = aiohttp.ClientTimeout(total=0.05) if kind.name == "aiohttp" else 0.05
+
+    async def scenario(web: Web) -> None:
+        with pytest.raises((kind.timeout, TimeoutError)) as caught:
+            await web.fetch(server.url("hang"), timeout=limit)
+        assert not isinstance(caught.value, ResilienceError)
+
+    play(kind, scenario, registry, timeout=9.0)
+    assert counted(registry) == {"failure": 1}
+
+
+def test_without_a_timeout_nothing_is_bounded(kind: Kind, server: Faulty) -> None:
+    """A command without a timeout leaves the client its own, and tells nobody."""
+    registry = Registry()
+
+    async def scenario(web: Web) -> None:
+        await web.fetch(server.url("healthy"))
+        assert server.header("X-Request-Timeout") is None
+        with deadline(5.0):
+            await web.fetch(server.url("chunked"))
+        assert 0 < int(server.header("X-Request-Timeout") or "") <= 5000
+
+    play(kind, scenario, registry, timeout=None)
+    assert counted(registry) == {"success": 2}
 
 
 # -- what can be changed

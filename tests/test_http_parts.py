@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import random
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import httpx2
 import pytest
 import requests
 import urllib3
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from requests.adapters import BaseAdapter
 
 import resilience.aiohttp
@@ -206,6 +209,43 @@ def test_a_response_that_came_with_its_body_is_judged_at_once() -> None:
     assert counted(registry) == {"failure": 1}
 
 
+def test_a_response_that_came_with_its_body_is_judged_at_once_in_a_task() -> None:
+    """Transports that answer by themselves hold nothing, in a task as elsewhere."""
+    registry = Registry()
+    answers = httpx2.MockTransport(lambda _: httpx2.Response(200, json={}))
+
+    async def main() -> None:
+        guarded = resilience.httpx2.AsyncTransport(answers, registry=registry)
+        response = await guarded.handle_async_request(
+            httpx2.Request("GET", "http://a.example/", content=b"")
+        )
+        assert response.is_closed
+
+    asyncio.run(main())
+    assert counted(registry) == {"success": 1}
+
+
+def test_what_was_never_sent_says_nothing() -> None:
+    """An address that the client refuses is told by the client, and counts for no host."""
+    registry = Registry()
+    with httpx2.Client(transport=resilience.httpx2.Transport(registry=registry)) as client:
+        with pytest.raises(httpx2.UnsupportedProtocol):
+            client.get("gopher://a.example/")
+    assert counted(registry) == {"ignored": 1}
+
+
+def test_a_host_of_any_length_has_a_command() -> None:
+    """A name that no server has is cut, and not remembered whole."""
+    registry = Registry()
+    answers = httpx2.MockTransport(lambda _: httpx2.Response(200))
+    guarded = resilience.httpx2.Transport(answers, registry=registry, max_hosts=2)
+
+    for each in range(5):
+        guarded.handle_request(httpx2.Request("GET", f"http://{each}{'x' * 10_000}/"))
+    assert len(registry) == 2
+    assert all(len(name) < 300 for name in registry)
+
+
 @pytest.mark.parametrize(
     ("url", "name"),
     [
@@ -338,6 +378,8 @@ def test_requests_reads_its_body_in_every_way(server: Faulty) -> None:
 
         assert get().content == BODY
         assert b"".join(get("chunked").iter_content(4)) == BODY
+        assert get("zipped").content == BODY * 1000
+        assert b"".join(get("zipped").iter_content(7)) == BODY * 1000
         assert list(get().iter_lines()) == [BODY]
         assert b"".join(get().raw) == BODY
         response = get()
@@ -352,9 +394,59 @@ def test_requests_reads_its_body_in_every_way(server: Faulty) -> None:
         assert response.raw.headers["Content-Length"] == str(len(BODY))
         assert response.raw.readinto(buffer) == 0
         get().raw.drain_conn()
-        get().close()
+        response = get()
+        assert copy.copy(response.raw).status == 200
+        response.close()
     assert only(registry).in_flight == 0
-    assert counted(registry) == {"success": 9}
+    assert counted(registry) == {"success": 11}
+
+
+class Plain:
+    """A body as other adapters have it: a stream, and no `read1`."""
+
+    def stream(self, amt: int, decode_content: Any) -> Iterator[bytes]:
+        yield b"plain"
+        yield b" and simple"
+
+    def close(self) -> None: ...
+
+
+class Simple(Echo):
+    """An adapter whose bodies are plain."""
+
+    def send(self, request: Any, stream: Any = False, timeout: Any = None, *_: Any) -> Any:
+        response = super().send(request, stream, timeout)
+        response.raw, response._content = Plain(), False
+        return response
+
+
+def test_requests_reads_bodies_of_other_adapters() -> None:
+    """A body that is none of urllib3's is read as it can be."""
+    registry = Registry()
+    session = requests.Session()
+    session.mount("http://", resilience.requests.Adapter(Simple(), registry=registry))
+
+    assert session.get("http://a.example/").content == b"plain and simple"
+    assert counted(registry) == {"success": 1}
+
+
+def test_requests_reads_a_piece_no_longer_than_the_deadline(server: Faulty) -> None:
+    """A single read of the raw body is bounded as well, and breaks the response off."""
+    registry = Registry()
+    with requests.Session() as session:
+        session.mount("http://", resilience.requests.Adapter(registry=registry, timeout=0.08))
+        response = session.get(server.url("stall"), stream=True)
+        assert response.raw.read1(100) == BODY
+        with pytest.raises(resilience.requests.DeadlineExceededError):
+            response.raw.read(100)
+        assert response.raw.closed
+        response = session.get(server.url("healthy"), stream=True)
+        pieces = response.raw.stream(4)
+        assert next(pieces) == BODY[:4]
+        pieces.close()
+        assert response.raw.read() == BODY[4:]
+        assert response.raw.read1(4) == b""
+    assert counted(registry) == {"timeout": 1, "success": 1}
 
 
 def test_requests_does_not_wait_for_a_whole_chunk() -> None:
@@ -402,6 +494,31 @@ def test_aiohttp_reads_its_body_in_every_way(server: Faulty) -> None:
     asyncio.run(main())
     assert only(registry).in_flight == 0
     assert counted(registry) == {"success": 7}
+
+
+def test_a_websocket_holds_no_slot() -> None:
+    """A connection that was made a WebSocket is no request any more."""
+    registry = Registry()
+    guard = resilience.aiohttp.middleware(registry=registry)
+
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str(await socket.receive_str())
+        await socket.close()
+        return socket
+
+    async def main() -> None:
+        app = web.Application()
+        app.router.add_get("/", echo)
+        async with TestServer(app) as server, aiohttp.ClientSession(middlewares=[guard]) as session:
+            async with session.ws_connect(server.make_url("/")) as socket:
+                assert counted(registry) == {"success": 1}
+                await socket.send_str("hello")
+                assert await socket.receive_str() == "hello"
+
+    asyncio.run(main())
+    assert only(registry).in_flight == 0
 
 
 def test_aiohttp_counts_a_body_that_broke_while_nobody_read_it(server: Faulty) -> None:

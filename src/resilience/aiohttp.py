@@ -9,6 +9,7 @@ extra `aiohttp`, from its version 3.12 on.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Unpack
 
 import aiohttp
@@ -111,7 +112,8 @@ def _host(request: aiohttp.ClientRequest) -> str:
 
 def _guard_body(response: aiohttp.ClientResponse, exchange: Exchange) -> None:
     connection = response.connection
-    if connection is None:  # the body has come with the head, and the connection has gone back
+    # The body has come with the head, or the connection is a WebSocket now and no request.
+    if connection is None or response.status == HTTPStatus.SWITCHING_PROTOCOLS:
         exchange.ended()
         return
     content: Any = _Content(response.content, exchange)
@@ -132,6 +134,8 @@ class _Content:
         self._released = False
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_reader":  # asked by what copies objects, before it is there
+            raise AttributeError(name)
         return getattr(self._reader, name)
 
     # They ask for nothing but the methods below.

@@ -7,6 +7,7 @@ times are short.
 
 from __future__ import annotations
 
+import gzip
 import socket
 import struct
 import threading
@@ -110,6 +111,12 @@ class Faulty:
 
     def _bare(self, peer: socket.socket) -> bool:
         peer.sendall(HEAD % len(BODY))  # the answer to HEAD
+        return True
+
+    def _zipped(self, peer: socket.socket) -> bool:
+        body = gzip.compress(BODY * 1000)
+        head = HEAD % len(body)
+        peer.sendall(head.replace(b"\r\n", b"\r\nContent-Encoding: gzip\r\n", 1) + body)
         return True
 
     def _empty(self, peer: socket.socket) -> bool:

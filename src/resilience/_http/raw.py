@@ -32,6 +32,8 @@ class Raw:
         self._timeout = timeout
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_raw":  # asked by what copies objects, before it is there
+            raise AttributeError(name)
         return getattr(self._raw, name)
 
     def stream(self, amt: int | None = None, decode_content: Any = None) -> Iterator[bytes]:

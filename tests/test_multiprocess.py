@@ -603,6 +603,20 @@ def test_who_forks_is_a_master_until_it_makes_a_call(
 
 
 @forking
+def test_a_name_that_leaves_its_master_is_in_no_state(
+    folder: Path, registry: Registry, users: Command
+) -> None:
+    """
+    Also where it is removed before the master has written once.
+    """
+    writer = start(registry)
+    in_a_child(lambda: None)
+    registry.remove("users")
+    writer.flush()
+    assert value(merged(folder), "resilience_circuit_state", state="closed") == 0
+
+
+@forking
 @pytest.mark.promise("I5")
 def test_a_fork_in_the_middle_of_flushes_locks_nobody_out(
     folder: Path, registry: Registry, users: Command

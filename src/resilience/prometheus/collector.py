@@ -17,7 +17,7 @@ from resilience import Latency, Registry, Snapshot, default_registry
 from resilience._units import show
 from resilience.errors import ConfigurationError
 from resilience.prometheus.exemplars import Exemplars, Find, Labels
-from resilience.prometheus.families import CATALOGUE, COUNTER, GAUGE, Family, bounds, plain
+from resilience.prometheus.families import CATALOGUE, HISTOGRAM, Family, bounds, plain
 
 __all__ = ["ResilienceCollector", "checked", "register"]
 
@@ -107,12 +107,13 @@ class ResilienceCollector(Collector):
         for name, snapshot in snapshots.items():
             for labels, value in family.of(snapshot):
                 mine = (name, *labels)
-                if family.kind is GAUGE:
-                    made.add_metric(mine, value)
-                elif family.kind is COUNTER:
-                    made.add_metric(mine, value, exemplar=find(mine))
-                else:
+                if family.kind is HISTOGRAM:
                     made.add_metric(mine, list(_buckets(value, mine, find)), value.sum)
+                    continue
+                made.add_metric(mine, value)
+                exemplar = find(mine)
+                if exemplar is not None:
+                    made.samples[-1] = made.samples[-1]._replace(exemplar=exemplar)
         filled: Metric = made
         return filled
 

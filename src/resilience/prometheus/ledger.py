@@ -79,14 +79,13 @@ class Ledger:
         self._cells: dict[tuple[str, Key], Any] = {}
         self._together: dict[str, dict[Key, float]] = {}
         self._idle = False
+        self._anew = False
 
     def forked(self, *, child: bool) -> None:
         """Begin anew in a child; in its parent, be idle."""
         if child:
             self._lives.clear()
-            self._idle = False
-        else:
-            self._set_idle(idle=True)
+        self._set_idle(idle=not child)
 
     def enter(self, snapshots: Mapping[str, Snapshot]) -> None:
         """Enter all names of a registry."""
@@ -105,6 +104,7 @@ class Ledger:
                 elif life.shown != OTHER:
                     self._show(life, family, snapshot)
         self._show_together(rest)
+        self._anew = False
 
     # -- names
 
@@ -130,12 +130,8 @@ class Ledger:
                     self._cell(family, (life.shown, *labels)).set(0.0)
 
     def _set_idle(self, *, idle: bool) -> None:
-        """Leave the gauges that are added up at zero, or write all of them again."""
-        self._idle = idle
-        for life in self._lives.values():
-            for family in CATALOGUE:
-                if family.kind is GAUGE:
-                    life.parts.pop(family.name, None)
+        """Leave the gauges that are added up at zero from now on, or no longer."""
+        self._idle, self._anew = idle, True
 
     # -- numbers
 
@@ -170,7 +166,7 @@ class Ledger:
 
     def _show(self, life: Life, family: Family, snapshot: Snapshot) -> None:
         part = family.part(snapshot)
-        if part == life.parts.get(family.name, NEVER):
+        if part == life.parts.get(family.name, NEVER) and not self._anew:
             return
         life.parts[family.name] = part
         self._set(family, life.shown, family.series(part))

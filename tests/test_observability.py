@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -264,6 +265,21 @@ def test_what_is_asked_wrongly_is_explained(
     told = capsys.readouterr().err
     assert told.startswith("usage: python -m resilience")
     assert message in told
+
+
+class Closed(io.StringIO):
+    """A standard output that nobody reads any more."""
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+def test_a_closed_output_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    It ends without a word where nobody reads what it writes.
+    """
+    monkeypatch.setattr(sys, "stdout", Closed())
+    assert main(["export", "rules"]) == 0
 
 
 def test_a_reader_that_has_had_enough_is_no_error() -> None:

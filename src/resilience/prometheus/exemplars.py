@@ -22,11 +22,11 @@ import weakref
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from math import inf
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 
 from prometheus_client.samples import Exemplar
 
-from resilience import CallRejected, CallTimedOut, FallbackCalled, Registry, StateChanged
+from resilience import CallRejected, CallTimedOut, FallbackCalled, Registry
 from resilience.prometheus.families import bound, plain
 
 __all__ = ["Exemplars", "Find", "Labels"]
@@ -91,7 +91,7 @@ class Exemplars:
             yield "resilience_call_duration_seconds", (name, "timeout", le), event.elapsed
         elif isinstance(event, FallbackCalled):
             yield "resilience_fallbacks_total", (name, event.outcome), 1.0
-        elif isinstance(event, StateChanged):
+        else:
             edge = (name, event.old.value, event.new.value)
             yield "resilience_circuit_transitions_total", edge, 1.0
 
@@ -110,7 +110,8 @@ def _current_span() -> Callable[[], Any] | None:
     """Return what gives the current span, if an OpenTelemetry SDK is set up."""
     # If it is, somebody has imported it; the interface alone traces nothing.
     trace: Any = sys.modules.get("opentelemetry.trace")
-    if trace is None:
+    if trace is None or isinstance(
+        trace.get_tracer_provider(), (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
+    ):
         return None
-    idle = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
-    return None if isinstance(trace.get_tracer_provider(), idle) else trace.get_current_span
+    return cast("Callable[[], Any]", trace.get_current_span)

@@ -54,9 +54,8 @@ def _is_gone(process: int) -> bool:
     if os.name != "posix" or process == os.getpid():
         return False
     try:
-        os.kill(process, 0)
+        with suppress(PermissionError):  # it lives, and is somebody else's
+            os.kill(process, 0)
     except ProcessLookupError:
         return True
-    except OSError:  # it lives, and is somebody else's
-        return False
     return False

@@ -7,6 +7,7 @@ checks of health, and a live page of the circuits.
 """
 
 import argparse
+import logging
 import sys
 import threading
 import time
@@ -131,6 +132,7 @@ def main() -> None:
     for name in NAMES:
         parser.add_argument(f"--{name}", required=True)
     given = vars(parser.parse_args())
+    logging.getLogger("resilience").setLevel(logging.ERROR)  # moves are told by the one who plays
     registry = Registry()
     clients = Clients(**{name: client(name, given[name], registry) for name in NAMES})
     config = uvicorn.Config(

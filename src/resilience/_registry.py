@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Unpack, final, overload
 
 from resilience import _fork
 from resilience._command import Command, Isolation
+from resilience._core.outcome import State
 from resilience._entry import Entry
 from resilience._fallback import is_async
 from resilience._listeners import Listeners
@@ -286,6 +287,13 @@ class Registry:
     def holds(self, entry: Entry) -> bool:
         """Whether the name of an entry is still this entry's."""
         return entry.name is not None and self._entries.get(entry.name) is entry
+
+    def unusual(self) -> Iterator[tuple[str, Entry]]:
+        """Yield the names whose circuit is not closed, or is under an override."""
+        for name, entry in self._entries.copy().items():
+            circuit = entry.circuit
+            if circuit.state is not State.CLOSED or circuit.override is not None:
+                yield name, entry
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Registry cannot be pickled: its circuits belong to this process")

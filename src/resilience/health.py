@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 
 import attrs
 
-from resilience._core.outcome import Override, State
 from resilience._default import default_registry
 from resilience._names import check_name
 from resilience._registry import Registry
-from resilience._units import several, show
+from resilience._units import seconds, several, show
 from resilience.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from resilience._snapshot import Snapshot
+    from resilience._entry import Entry
 
 __all__ = ["Circuit", "Health", "health"]
 
@@ -149,7 +148,7 @@ class Checks:
 
     def health(self) -> Health:
         """Return how things are."""
-        circuits = dict(_unusual(self._registry.snapshot().items()))
+        circuits = {name: _read(entry) for name, entry in self._registry.unusual()}
         refusing = {name for name, circuit in circuits.items() if circuit.refusing}
         return Health(ready=refusing.isdisjoint(self._critical), circuits=circuits)
 
@@ -165,14 +164,16 @@ class Checks:
         return Report(status=200 if found.ready else 503, headers=headers, body=body)
 
 
-def _unusual(snapshots: Iterable[tuple[str, Snapshot]]) -> Iterable[tuple[str, Circuit]]:
-    for name, snapshot in snapshots:
-        override, wait = snapshot.override, snapshot.retry_after
-        if snapshot.state is not State.CLOSED or override is not None:
-            circuit = Circuit(
-                state=snapshot.state.value,
-                override=None if override is None else override.value,
-                refusing=override is Override.OPEN or wait is not None,
-                retry_after=wait,
-            )
-            yield name, circuit
+def _read(entry: Entry) -> Circuit:
+    """Read a circuit alone: a snapshot of all there is to it would take ten times as long."""
+    now = entry.clock()
+    with entry.lock:
+        state, override = entry.circuit.state, entry.circuit.override
+        refusal = entry.refusal(now)
+    wait = None if refusal is None else refusal.retry_after
+    return Circuit(
+        state=state.value,
+        override=None if override is None else override.value,
+        refusing=refusal is not None,
+        retry_after=None if wait is None else seconds(wait),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import attrs
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from resilience.settings import Settings
 
 __all__ = ["Latency", "Snapshot", "Window", "explain", "take"]
+
+REFUSALS: Final = (Outcome.SHORT_CIRCUITED, Outcome.BULKHEAD_FULL, Outcome.EXPIRED)
+"""What becomes of a call that would have been refused, were its circuit not shadowed."""
 
 
 @final
@@ -192,10 +195,7 @@ def take(entry: Entry, now: int) -> Snapshot:
         ),
         fallbacks=MappingProxyType(tally.fallbacks),
         shadowed=MappingProxyType(
-            {
-                outcome: tally.shadowed.get(outcome, 0)
-                for outcome in (Outcome.SHORT_CIRCUITED, Outcome.BULKHEAD_FULL, Outcome.EXPIRED)
-            }
+            {outcome: tally.shadowed.get(outcome, 0) for outcome in REFUSALS}
         ),
         transitions=MappingProxyType(dict(circuit.transitions)),
         state_seconds=MappingProxyType(

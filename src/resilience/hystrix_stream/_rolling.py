@@ -147,14 +147,14 @@ def _between(old: Mark, last: Mark, new: Mark, most_in_flight: int) -> Rolling:
     since = new.at - last.at
     fresh = map(sub, new.counts[:OUTCOMES], last.counts)
     return Rolling(
-        span=new.at - old.at,
-        outcomes=counts[:OUTCOMES],
-        fallbacks=counts[OUTCOMES:COUNTS],
-        executed=executed,
-        mean=(new.seconds - old.seconds) / executed if executed else 0.0,
-        durations=percentiles(buckets, new.bounds) if executed else NOTHING,
-        most_in_flight=most_in_flight,
-        rates=tuple(count / since for count in fresh) if since > 0 else NO_RATES,
+        new.at - old.at,
+        counts[:OUTCOMES],
+        counts[OUTCOMES:COUNTS],
+        executed,
+        (new.seconds - old.seconds) / executed if executed else 0.0,
+        percentiles(buckets, new.bounds) if executed else NOTHING,
+        most_in_flight,
+        tuple([count / since if count else 0.0 for count in fresh]) if since > 0 else NO_RATES,
     )
 
 
@@ -167,13 +167,19 @@ def percentiles(counts: Sequence[int], bounds: Sequence[float]) -> tuple[float, 
         bounds: The upper bounds of the buckets. What is beyond the last counts as just there.
     """
     sums = tuple(accumulate(counts))
-    total = sums[-1]
     edges = (0.0, *bounds, bounds[-1])
-    first = next(place for place, count in enumerate(counts) if count)
-    found = [edges[first]]
+    place = 0
+    while not counts[place]:
+        place += 1
+    found = [edges[place]]
+    total = sums[-1]
+    reached, low = sums[place], edges[place]
+    width = (edges[place + 1] - low) / counts[place]
     for share in PERCENTILES[1:]:
         rank = total * share / 100
-        place = bisect_left(sums, rank)
-        low, high = edges[place], edges[place + 1]
-        found.append(high - (high - low) * (sums[place] - rank) / counts[place])
+        if rank > reached:
+            place = bisect_left(sums, rank, place)
+            reached, low = sums[place], edges[place]
+            width = (edges[place + 1] - low) / counts[place]
+        found.append(low + width * (rank - reached + counts[place]))
     return tuple(found)

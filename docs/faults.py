@@ -9,13 +9,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from docs.marked import Part
 from tests.support.faulty import faulty
 from tests.support.matrix import FAULTS, meet, tell
 from tests.support.web import KINDS
 
 PAGE = Path(__file__).parent / "how-to" / "http-clients.md"
-BEGIN = "<!-- faults: begin -->"
-END = "<!-- faults: end -->"
 
 
 def draw() -> str:
@@ -38,17 +37,16 @@ def _row(*cells: str) -> str:
 
 def drawn(text: str) -> str:
     """Return the table that stands in the text of the page."""
-    return text.partition(BEGIN)[2].partition(END)[0].strip()
+    return text.partition(PART.begin)[2].partition(PART.end)[0].strip()
 
 
 def main() -> None:
     """Print the table, and rewrite the page."""
-    made, text = draw(), PAGE.read_text(encoding="utf-8")
-    sys.stdout.write(f"{made}\n")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n{made}\n{END}{after}", encoding="utf-8")
+    PART.rewrite()
+    sys.stdout.write(f"{drawn(PAGE.read_text(encoding='utf-8'))}\n")
 
+
+PART = Part(PAGE, "faults", draw)
 
 if __name__ == "__main__":
     main()

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from docs.marked import Part
 from proof import results
 from proof.parts import PARTS
 from proof.promises import PAGE as PROMISES
@@ -89,8 +90,5 @@ def _short(text: str) -> str:
 
 
 def _between(text: str, name: str, lines: Iterator[str]) -> str:
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, _, rest = text.partition(begin)
-    _, _, after = rest.partition(end)
     body = "\n".join(lines).strip()
-    return f"{before}{begin}\n\n{body}\n\n{end}{after}"
+    return Part(PAGE, name, lambda: f"\n{body}\n").renew(text)

@@ -29,15 +29,51 @@ __all__ = ["BulkheadFullError", "CircuitOpenError", "DeadlineExceededError", "mi
 
 
 class CircuitOpenError(Both, errors.CircuitOpenError, aiohttp.ClientConnectionError):
-    """The circuit of the host is open: nothing was sent."""
+    """
+    The circuit of the host is open: nothing was sent.
+
+    Example:
+        >>> import aiohttp
+        >>> import resilience.aiohttp
+        >>> error = resilience.aiohttp.CircuitOpenError("http:a.example")
+        >>> (
+        ...     isinstance(error, resilience.CircuitOpenError),
+        ...     isinstance(error, aiohttp.ClientConnectionError),
+        ... )
+        (True, True)
+    """
 
 
 class BulkheadFullError(Both, errors.BulkheadFullError, aiohttp.ClientConnectionError):
-    """Every slot of the host is taken: nothing was sent."""
+    """
+    Every slot of the host is taken: nothing was sent.
+
+    Example:
+        >>> import aiohttp
+        >>> import resilience.aiohttp
+        >>> error = resilience.aiohttp.BulkheadFullError("http:a.example")
+        >>> (
+        ...     isinstance(error, resilience.BulkheadFullError),
+        ...     isinstance(error, aiohttp.ClientConnectionError),
+        ... )
+        (True, True)
+    """
 
 
 class DeadlineExceededError(Both, errors.DeadlineExceededError, aiohttp.ServerTimeoutError):
-    """Time ran out: that of the command, or of a deadline around it."""
+    """
+    Time ran out: that of the command, or of a deadline around it.
+
+    Example:
+        >>> import aiohttp
+        >>> import resilience.aiohttp
+        >>> error = resilience.aiohttp.DeadlineExceededError("http:a.example")
+        >>> (
+        ...     isinstance(error, resilience.DeadlineExceededError),
+        ...     isinstance(error, aiohttp.ServerTimeoutError),
+        ... )
+        (True, True)
+    """
 
 
 _KINDS = kinds(

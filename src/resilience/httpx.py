@@ -32,19 +32,49 @@ __all__ = [
 
 
 class CircuitOpenError(Both, errors.CircuitOpenError, httpx.TransportError):
-    """The circuit of the host is open: nothing was sent."""
+    """
+    The circuit of the host is open: nothing was sent.
+
+    Example:
+        >>> import httpx
+        >>> import resilience.httpx
+        >>> error = resilience.httpx.CircuitOpenError("http:a.example")
+        >>> isinstance(error, resilience.CircuitOpenError), isinstance(error, httpx.TransportError)
+        (True, True)
+    """
 
     _request = None
 
 
 class BulkheadFullError(Both, errors.BulkheadFullError, httpx.TransportError):
-    """Every slot of the host is taken: nothing was sent."""
+    """
+    Every slot of the host is taken: nothing was sent.
+
+    Example:
+        >>> import httpx
+        >>> import resilience.httpx
+        >>> error = resilience.httpx.BulkheadFullError("http:a.example")
+        >>> isinstance(error, resilience.BulkheadFullError), isinstance(error, httpx.TransportError)
+        (True, True)
+    """
 
     _request = None
 
 
 class DeadlineExceededError(Both, errors.DeadlineExceededError, httpx.TimeoutException):
-    """Time ran out: that of the command, or of a deadline around it."""
+    """
+    Time ran out: that of the command, or of a deadline around it.
+
+    Example:
+        >>> import httpx
+        >>> import resilience.httpx
+        >>> error = resilience.httpx.DeadlineExceededError("http:a.example")
+        >>> (
+        ...     isinstance(error, resilience.DeadlineExceededError),
+        ...     isinstance(error, httpx.TimeoutException),
+        ... )
+        (True, True)
+    """
 
     _request = None
 

@@ -32,19 +32,52 @@ __all__ = [
 
 
 class CircuitOpenError(Both, errors.CircuitOpenError, httpx2.TransportError):
-    """The circuit of the host is open: nothing was sent."""
+    """
+    The circuit of the host is open: nothing was sent.
+
+    Example:
+        >>> import httpx2
+        >>> import resilience.httpx2
+        >>> error = resilience.httpx2.CircuitOpenError("http:a.example")
+        >>> isinstance(error, resilience.CircuitOpenError), isinstance(error, httpx2.TransportError)
+        (True, True)
+    """
 
     _request = None
 
 
 class BulkheadFullError(Both, errors.BulkheadFullError, httpx2.TransportError):
-    """Every slot of the host is taken: nothing was sent."""
+    """
+    Every slot of the host is taken: nothing was sent.
+
+    Example:
+        >>> import httpx2
+        >>> import resilience.httpx2
+        >>> error = resilience.httpx2.BulkheadFullError("http:a.example")
+        >>> (
+        ...     isinstance(error, resilience.BulkheadFullError),
+        ...     isinstance(error, httpx2.TransportError),
+        ... )
+        (True, True)
+    """
 
     _request = None
 
 
 class DeadlineExceededError(Both, errors.DeadlineExceededError, httpx2.TimeoutException):
-    """Time ran out: that of the command, or of a deadline around it."""
+    """
+    Time ran out: that of the command, or of a deadline around it.
+
+    Example:
+        >>> import httpx2
+        >>> import resilience.httpx2
+        >>> error = resilience.httpx2.DeadlineExceededError("http:a.example")
+        >>> (
+        ...     isinstance(error, resilience.DeadlineExceededError),
+        ...     isinstance(error, httpx2.TimeoutException),
+        ... )
+        (True, True)
+    """
 
     _request = None
 

@@ -29,19 +29,52 @@ __all__ = ["Adapter", "BulkheadFullError", "CircuitOpenError", "DeadlineExceeded
 
 
 class CircuitOpenError(Both, errors.CircuitOpenError, requests.ConnectionError):
-    """The circuit of the host is open: nothing was sent."""
+    """
+    The circuit of the host is open: nothing was sent.
+
+    Example:
+        >>> import requests
+        >>> import resilience.requests
+        >>> error = resilience.requests.CircuitOpenError("http:a.example")
+        >>> (
+        ...     isinstance(error, resilience.CircuitOpenError),
+        ...     isinstance(error, requests.ConnectionError),
+        ... )
+        (True, True)
+    """
 
     request = response = None
 
 
 class BulkheadFullError(Both, errors.BulkheadFullError, requests.ConnectionError):
-    """Every slot of the host is taken: nothing was sent."""
+    """
+    Every slot of the host is taken: nothing was sent.
+
+    Example:
+        >>> import requests
+        >>> import resilience.requests
+        >>> error = resilience.requests.BulkheadFullError("http:a.example")
+        >>> (
+        ...     isinstance(error, resilience.BulkheadFullError),
+        ...     isinstance(error, requests.ConnectionError),
+        ... )
+        (True, True)
+    """
 
     request = response = None
 
 
 class DeadlineExceededError(Both, errors.DeadlineExceededError, requests.Timeout):
-    """Time ran out: that of the command, or of a deadline around it."""
+    """
+    Time ran out: that of the command, or of a deadline around it.
+
+    Example:
+        >>> import requests
+        >>> import resilience.requests
+        >>> error = resilience.requests.DeadlineExceededError("http:a.example")
+        >>> isinstance(error, resilience.DeadlineExceededError), isinstance(error, requests.Timeout)
+        (True, True)
+    """
 
     request = response = None
 

@@ -19,11 +19,15 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 MODULES = [
     "resilience",
+    "resilience.aiohttp",
     "resilience.asgi",
     "resilience.health",
+    "resilience.httpx",
+    "resilience.httpx2",
     "resilience.hystrix_stream",
     "resilience.opentelemetry",
     "resilience.prometheus",
+    "resilience.requests",
     "resilience.testing",
     "resilience.testing.machine",
     "resilience.testing.prometheus",

@@ -44,7 +44,19 @@ FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 @final
 class MultiprocessWriter:
-    """What `start_multiprocess_writer` has started; it makes them."""
+    """
+    What `start_multiprocess_writer` has started; it makes them.
+
+    Example:
+        >>> from resilience import Registry
+        >>> from resilience.prometheus import MultiprocessWriter
+        >>> writer = MultiprocessWriter(Registry())
+        >>> def end_of_lifespan():
+        ...     writer.flush()
+        >>> writer.running
+        False
+        >>> writer.stop()
+    """
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -154,9 +166,10 @@ def start_multiprocess_writer(
     in a worker, or in the process that forks the workers.
 
     Args:
-        interval: Seconds from one time to the next.
+        interval: Seconds from one time to the next, above 0 and at most a year.
         registry: Whose names are written; those of one registry in a process.
-        max_names: How many names have series of their own; the rest share the name `other`.
+        max_names: How many names have series of their own, from 1 on; the rest share the name
+            `other`.
 
     Returns:
         What can be stopped, or made to write now.
@@ -164,6 +177,15 @@ def start_multiprocess_writer(
     Raises:
         ConfigurationError: An argument is wrong, another registry is written already, or
             `PROMETHEUS_MULTIPROC_DIR` did not name a folder when prometheus_client was imported.
+
+    Example:
+        >>> from resilience import ConfigurationError
+        >>> from resilience.prometheus import start_multiprocess_writer
+        >>> try:
+        ...     writer = start_multiprocess_writer(interval=-1)
+        ... except ConfigurationError as wrong:
+        ...     print(wrong.faults[0])
+        interval must be in (0, 31,536,000] seconds, not -1
     """
     faults: list[str] = []
     length = number(interval)

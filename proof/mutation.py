@@ -51,6 +51,11 @@ REST = (
     "tests/regressions/test_journal.py",
     "tests/regressions/test_windows.py",
 )
+# What is imported already cannot be rewritten.
+OPTIONS = (
+    *("-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:randomly"),
+    "--timeout=30",
+)
 SURVIVORS: dict[str, str] = {}
 """Mistakes that change nothing anybody could see, and why."""
 
@@ -283,15 +288,4 @@ def survives(mutant: Mutant) -> bool:
     driver.play(range(EPISODES), 1)
     import pytest
 
-    # What is imported already cannot be rewritten.
-    options = [
-        "-x",
-        "-q",
-        "--assert=plain",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:randomly",
-        "--timeout=30",
-    ]
-    return all(not pytest.main([*options, *tests]) for tests in (QUICK, REST))
+    return all(not pytest.main([*OPTIONS, *tests]) for tests in (QUICK, REST))

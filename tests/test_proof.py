@@ -49,10 +49,10 @@ def test_hypothesis_finds_no_story_that_tells_circuit_and_model_apart() -> None:
 @pytest.mark.promise("A1", "A2", "A3", "A5", "A9", "A13", "B1", "B3", "B5", "B7")
 def test_chance_finds_no_story_that_tells_circuit_and_model_apart() -> None:
     """
-    In five million random events circuit and model do the same.
+    In a million random events circuit and model do the same.
     """
-    figures = played("driver", steps=5_000_000)
-    assert figures["events"] == 5_000_000
+    figures = played("driver", steps=1_000_000)
+    assert figures["events"] == 1_000_000
     assert figures["divergences"] == 0
 
 
@@ -60,14 +60,14 @@ def test_chance_finds_no_story_that_tells_circuit_and_model_apart() -> None:
 @pytest.mark.promise("C1", "C6", "D1", "D2", "D6", "F1", "F8", "A11")
 def test_no_slot_and_no_trial_is_lost_by_cancelled_calls() -> None:
     """
-    After 100,000 calls on each event loop, cancelled at random, all slots are there, and no trial.
+    After 20,000 calls on each event loop, cancelled at random, all slots are there, and no trial.
 
     A counter inside the function never sees more than may be there, and nobody is left waiting.
     """
-    figures = played("cancels", calls=100_000)
+    figures = played("cancels", calls=20_000)
     for loop in ("asyncio", "trio"):
-        assert figures[f"calls, {loop}"] >= 100_000
-        assert figures[f"cancelled, {loop}"] > 30_000
+        assert figures[f"calls, {loop}"] >= 20_000
+        assert figures[f"cancelled, {loop}"] > 6_000
         assert figures[f"trials, {loop}"] > 100
 
 
@@ -76,9 +76,9 @@ def test_nothing_is_held_after_a_signal() -> None:
     """
     Wherever a signal strikes in a sync call, no slot, no trial and no lock is held after it.
     """
-    figures = played("signals", interrupts=5_000)
-    assert figures["in the library, decorated"] > 500
-    assert figures["in the library, acquire"] > 500
+    figures = played("signals", interrupts=2_000)
+    assert figures["in the library, decorated"] > 200
+    assert figures["in the library, acquire"] > 200
 
 
 @pytest.mark.promise("C1", "C2", "C6", "F1", "F6")
@@ -103,11 +103,11 @@ def test_nothing_is_held_after_an_exception_at_any_line() -> None:
 @pytest.mark.promise("J4", "K1", "K2", "E4")
 def test_hostile_values_and_names_meet_typed_errors_alone() -> None:
     """
-    Of 100,000 values some are taken and work, and the others are refused by a typed error.
+    Of 50,000 values some are taken and work, and the others are refused by a typed error.
     """
-    figures = played("fuzz", values=100_000)
-    assert figures["taken"] > 10_000
-    assert figures["refused"] > 10_000
+    figures = played("fuzz", values=50_000)
+    assert figures["taken"] > 5_000
+    assert figures["refused"] > 5_000
     assert figures["names scraped"] > 100
 
 
@@ -123,14 +123,14 @@ def test_nobody_hangs_or_speaks_after_a_fork_or_at_an_exit() -> None:
 
 @pytest.mark.timeout(180)
 @pytest.mark.promise("D7", "I4", "I8", "J2")
-def test_a_minute_of_threads_asyncio_and_trio_leaves_nothing_behind() -> None:
+def test_some_time_of_threads_asyncio_and_trio_leaves_nothing_behind() -> None:
     """
-    After a minute of calls from everywhere to one registry nothing has grown.
+    After ten seconds of calls from everywhere to one registry nothing has grown.
 
     No thread, task or descriptor is left, and each call was counted once.
     """
-    figures = played("soak", seconds=60)
-    assert figures["calls"] > 100_000
+    figures = played("soak", seconds=10)
+    assert figures["calls"] > 1_000
 
 
 @pytest.mark.timeout(180)
@@ -144,3 +144,31 @@ def test_two_threads_do_what_some_order_of_their_steps_does() -> None:
     figures = played("schedules", share=60)
     assert figures["pairs"] == 225
     assert figures["schedules"] > 1000
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.promise("I1", "A9", "A11", "C2", "D1", "D6")
+def test_three_threads_do_what_some_order_of_their_steps_does() -> None:
+    """
+    Wherever two of three threads are stopped, they equal one order of their steps.
+
+    Ten situations are played, with the threads in every order.
+    """
+    figures = played("threes", share=60)
+    assert figures["situations"] == 10
+    assert figures["schedules"] > 100
+
+
+def test_mistakes_in_changed_lines_are_noticed() -> None:
+    """
+    In each line of the core that differs from the last commit, a mistake fails some test.
+    """
+    assert played("mutation", seconds=20.0, changed=1)["survivors without"] == 0
+
+
+@pytest.mark.promise("I2")
+def test_calls_from_eight_threads_are_all_counted() -> None:
+    """
+    What eight threads have seen of their own calls is what was counted, with the GIL or without.
+    """
+    assert played("unlocked", "here", calls=40_000)["calls"] == 40_000

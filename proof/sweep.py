@@ -102,13 +102,15 @@ def run(everywhere: int = 1, kinds: int = len(KINDS)) -> dict[str, Any]:
     return figures | {"still held": 0}
 
 
-def pythons() -> list[tuple[str, str]]:
-    """Make an environment for the tests with each Python of this machine."""
+def pythons(ending: str = "") -> list[tuple[str, str]]:
+    """Make an environment for the tests with each Python of this machine whose kind ends so."""
     found = subprocess.run(
         ["scripts/pythons"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     made: list[tuple[str, str]] = []
     for kind, python in (line.split(" ", 1) for line in found.stdout.splitlines()):
+        if not kind.endswith(ending):
+            continue
         folder = f".venv-{kind}"
         environment = {**os.environ, "PYTHON": python}
         subprocess.run(["scripts/venv", folder, "test"], cwd=ROOT, env=environment, check=True)

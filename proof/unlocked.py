@@ -26,7 +26,7 @@ def run(calls: int = 10**7) -> dict[str, Any]:
     """Make so many calls on a Python without the lock, if there is one."""
     if not gil():
         return here(calls)
-    found = [python for kind, python in pythons() if kind.endswith("t")]
+    found = [python for _, python in pythons("t")]
     if not found:
         return {"Pythons without the GIL on this machine": 0}
     code = f"import json; from proof import unlocked; print(json.dumps(unlocked.here({calls})))"

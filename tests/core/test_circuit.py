@@ -665,6 +665,18 @@ def test_a_success_is_written_down_only_while_it_can_move_nothing(bad: dict[str,
 # -- from outside
 
 
+@pytest.mark.promise("B8", "B9")
+def test_a_reset_lets_a_closed_circuit_s_successes_be_written_down_again() -> None:
+    """
+    The window is empty then, so until its bucket ends no success can open the circuit.
+    """
+    circuit = Circuit(rules(), 0)
+    fail(circuit)
+    assert circuit.journal.until == AT_ONCE
+    circuit.reset(0)
+    assert circuit.journal.until == circuit.window.edge
+
+
 @pytest.mark.promise("A1")
 def test_a_reset_closes_from_anywhere() -> None:
     """

@@ -92,6 +92,7 @@ def played(task: AsyncRuntime, app: Any, headers: Any = (), /, **options: Any) -
 # -- how much time there is
 
 
+@pytest.mark.promise("M2")
 @pytest.mark.parametrize(
     ("headers", "said"),
     [
@@ -113,6 +114,7 @@ def test_a_request_has_the_time_its_headers_say(
     assert played(task, hello, headers).body == said
 
 
+@pytest.mark.promise("M1")
 def test_a_header_that_comes_twice_is_ignored(task: AsyncRuntime) -> None:
     """Nobody knows which one is meant."""
     exchange = Exchange(Middleware(hello, default_budget=7, clock=task.clock))
@@ -120,6 +122,7 @@ def test_a_header_that_comes_twice_is_ignored(task: AsyncRuntime) -> None:
     assert task.call(exchange.play).body == b"7"
 
 
+@pytest.mark.promise("M2")
 def test_the_default_is_for_requests_that_say_nothing(task: AsyncRuntime) -> None:
     """A request may ask for more than the default, up to the maximum."""
     options = {"default_budget": 1.5, "max_budget": 4}
@@ -170,6 +173,7 @@ def test_late_is_a_gateway_timeout_at_the_time(task: AsyncRuntime) -> None:
     assert b"retry-after" not in late.headers
 
 
+@pytest.mark.promise("M2")
 def test_time_that_was_over_before_costs_nothing(task: AsyncRuntime) -> None:
     """The application is not called, and no slot is taken."""
     bulkhead = Bulkhead(1)

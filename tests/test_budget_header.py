@@ -94,6 +94,7 @@ def test_nothing_left_is_written_as_nothing(form, left: int) -> None:
     assert form.read(form.write(left)) == 0
 
 
+@pytest.mark.promise("M1")
 @BOTH
 def test_a_budget_of_ages_is_a_year(form) -> None:
     """No budget is longer than the longest time there is a limit for."""
@@ -127,6 +128,7 @@ def test_grpc_timeouts_have_six_units(value: str, read: int) -> None:
     assert [GRPC.read(value), GRPC.read(value.encode())] == [read, read]
 
 
+@pytest.mark.promise("M1")
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: ascii(value[:12]))
 @BOTH
 def test_what_is_no_budget_is_ignored(form, value: str) -> None:
@@ -134,12 +136,14 @@ def test_what_is_no_budget_is_ignored(form, value: str) -> None:
     assert [form.read(each) for each in spelt(value)] == [None, None, None]
 
 
+@pytest.mark.promise("M1")
 @pytest.mark.parametrize("value", EVEN_MORE, ids=lambda value: ascii(value[:12]))
 def test_what_is_no_grpc_timeout_is_ignored(value: str) -> None:
     """Units that do not exist, and numbers without one, are no budget."""
     assert [GRPC.read(each) for each in spelt(value)] == [None, None, None]
 
 
+@pytest.mark.promise("M1")
 @BOTH
 @given(value=st.one_of(st.text(), st.binary(), st.from_regex(r"\A[0-9]{1,9}[HMSmun]?\Z")))
 def test_whatever_is_read_is_a_time_or_nothing(form, value: bytes | str) -> None:
@@ -148,6 +152,7 @@ def test_whatever_is_read_is_a_time_or_nothing(form, value: bytes | str) -> None
     assert read is None or 0 <= read <= YEAR
 
 
+@pytest.mark.promise("M1")
 @BOTH
 def test_reading_takes_under_ten_microseconds_however_long_the_value_is(form) -> None:
     """The best of many readings is far below the bound, for the worst of values."""

@@ -134,6 +134,7 @@ def played(app: Any, headers: Any = (), /, clock: Any = None, **options: Any) ->
 # -- how much time there is
 
 
+@pytest.mark.promise("M1", "M2")
 @pytest.mark.parametrize(
     ("headers", "said"),
     [

@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from proof.mutation import OPTIONS, SOURCE, Mutant, Planted, import_what_is_needed
+from proof.mutation import OPTIONS, SOURCE, Mutant, Planted, alone, import_what_is_needed
 
 PATIENCE = 300
 """Seconds after which a mistake counts as found: something hangs."""
@@ -123,6 +123,11 @@ def run(first: int = 10_000, share: int = 40) -> dict[str, Any]:
         first: How many of them.
         share: One of so many lines is stopped before in the schedules.
     """
+    return alone("mutants", first=first, share=share)
+
+
+def here(first: int, share: int) -> dict[str, Any]:
+    """Plant mistakes, out of this process."""
     import_what_is_needed()
     chosen = [each for each in mutants() if each.name not in HARMLESS][:first]
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -19,6 +19,7 @@ import copy
 import importlib.abc
 import importlib.util
 import itertools
+import json
 import os
 import re
 import signal
@@ -211,6 +212,24 @@ def run(seconds: float = 3000.0, changed: int = 0, seed: int = 1) -> dict[str, A
         changed: Whether only in lines that differ from the last commit.
         seed: Of the order.
     """
+    return alone("mutation", seconds=seconds, changed=changed, seed=seed)
+
+
+def alone(part: str, **arguments: Any) -> dict[str, Any]:
+    """Play `here` of a part in a process that has not imported the package."""
+    code = f"import json; from proof import {part}; print(json.dumps({part}.here(**{arguments!r})))"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    *told, last = ended.stdout.splitlines() or [""]
+    print(*told, sep="\n")
+    assert not ended.returncode, last
+    figures: dict[str, Any] = json.loads(last)
+    return figures
+
+
+def here(seconds: float, changed: int, seed: int) -> dict[str, Any]:
+    """Make mistakes in `_core`, out of this process."""
     every = list(mutants(sorted((SOURCE / "_core").glob("*.py"))))
     if changed:
         lines = changed_lines()

@@ -418,8 +418,8 @@ def test_a_deadline_left_elsewhere_binds_nobody_any_more(clock: FakeClock, where
     Entered in one context and left in another, it is over in both, and what encloses it is not.
     """
     own = contextvars.Context()
-    budget = deadline(5, clock=clock)
-    outer = own.run(deadline(60, clock=clock).__enter__)
+    enclosing, budget = deadline(60, clock=clock), deadline(5, clock=clock)
+    outer = own.run(enclosing.__enter__)
     own.run(budget.__enter__)
     copy = own.copy()
     if where == "thread":

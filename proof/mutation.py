@@ -250,7 +250,9 @@ def here(seconds: float, changed: int, seed: int) -> dict[str, Any]:
         "made": made,
         "noticed": made - len(survived),
         "percent noticed": share,
-        "survivors with a reason": len(survived) - len(unknown),
+        "survivors with a reason": "; ".join(
+            f"{each}: {SURVIVORS[each.name]}" for each in survived if each.name in SURVIVORS
+        ),
         "survivors without": len(unknown),
         "without": [str(each) for each in unknown],
     }

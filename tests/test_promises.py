@@ -14,6 +14,8 @@ from proof.promises import PAGE, Promise, promises, proved
 
 HOME = Path(resilience.__file__).parent
 
+pytestmark = pytest.mark.timeout(180)  # all tests are collected once more, in another process
+
 
 @pytest.fixture(scope="module")
 def tests() -> dict[str, list[str]]:

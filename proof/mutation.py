@@ -61,6 +61,9 @@ SURVIVORS: dict[str, str] = {
     "_core/circuit.py if self.state is CLOSED: return None -> if False: return None": (
         "a closed circuit has no trials, so it answers as a half-open one with room for them"
     ),
+    "_core/tally.py if isinstance(notes, tuple): return -> if False: return": (
+        "the tuple that stands for no list yet is empty, so there is nothing to count in it either"
+    ),
     "_core/circuit.py 64 -> 65": "either number of doublings is more than any limit there can be",
 }
 """Mistakes that change nothing anybody could see, and why."""

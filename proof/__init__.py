@@ -5,3 +5,8 @@ A part has a function `run(…) -> dict`: the defaults of its arguments are the 
 returns are the figures, and it raises where a promise is broken. `python -m proof` plays parts,
 keeps their figures in `proof/results.json` and writes the page that shows them.
 """
+
+import logging
+
+# Many circuits open here, and where nobody has configured logging each would say so on stderr.
+logging.getLogger("resilience").addHandler(logging.NullHandler())

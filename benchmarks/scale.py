@@ -14,7 +14,7 @@ from opentelemetry.context import attach
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import set_span_in_context
+from opentelemetry.trace import get_current_span, set_span_in_context
 from prometheus_client import CollectorRegistry
 
 from benchmarks.library import LONG, Fn
@@ -134,10 +134,10 @@ def _instrument(registry: Registry, *, span_events: bool) -> None:
     assert reader.get_metrics_data() is not None
 
 
-@cache
 def _enter_span() -> None:
-    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("benchmarks")
-    attach(set_span_in_context(tracer.start_span("request")))
+    if not get_current_span().is_recording():
+        tracer = TracerProvider(shutdown_on_exit=False).get_tracer("benchmarks")
+        attach(set_span_in_context(tracer.start_span("request")))
 
 
 @cache

@@ -125,6 +125,8 @@ class CircuitOpenError(RejectedError):
     __module__ = "resilience"
 
     state = _Argument[str](2, "open")
+    # Not in a slot, which would be cheaper: an error that is a client's own as well has a layout
+    # already, if that is an OSError.
     last_error: str | None = None
 
     def __init__(

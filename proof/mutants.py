@@ -42,6 +42,7 @@ MODULES = (
 )
 CORE = ("tests/core", "--ignore=tests/core/test_circuit_model.py")
 TESTS = (
+    ("tests/test_locks.py", "tests/test_waiting.py"),
     ("tests/test_bulkhead.py", "tests/test_permit.py", "tests/regressions/test_half_open.py"),
     ("tests/test_suspensions.py", "tests/regressions/test_cancellation.py"),
     ("tests/regressions/test_interrupts.py", "tests/regressions/test_rework.py"),

@@ -25,17 +25,17 @@ PARTS = {
     ),
     "driver": Part(
         "A plain loop over random bytes against the same model",
-        "1,000,000 events",
+        "5,000,000 events",
         "100,000,000 events",
     ),
     "cancels": Part(
         "Calls that are cancelled at random, on each event loop, and a count of who is inside",
-        "20,000 calls on each",
+        "100,000 calls on each",
         "1,000,000 calls on each: no slot and no trial missing, nobody left waiting",
     ),
     "signals": Part(
         "KeyboardInterrupt by a timer in sync calls: decorated, `call`, `with cmd.acquire()`",
-        "2,000 strikes each",
+        "5,000 strikes each",
         "50,000 strikes each: no slot, no trial and no lock held once what is left is collected",
     ),
     "sweep": Part(
@@ -46,7 +46,7 @@ PARTS = {
     ),
     "fuzz": Part(
         "Hostile values for every setting, hostile names, and what becomes of both in a scrape",
-        "50,000 values",
+        "100,000 values",
         "10,000,000 values: typed errors alone",
     ),
     "forks": Part(
@@ -56,7 +56,7 @@ PARTS = {
     ),
     "soak": Part(
         "Threads, asyncio and trio on one registry, for a long time",
-        "ten seconds",
+        "60 seconds",
         "30 minutes and at least 100,000,000 calls: flat memory (at most 0.5 MiB an hour), no "
         "thread, task or descriptor left",
     ),

@@ -15,6 +15,8 @@ import pytest
 import trio
 
 from resilience import BulkheadFullError, DeadlineExceededError, Registry, State, deadline
+from resilience._chain import current
+from resilience._deadline import Deadline
 from tests.support.runtime import AsyncioRuntime, AsyncRuntime, FakeClock, Runtime, TrioRuntime
 from tests.support.scene import Answer, Ended, Scene, cancelled_after, ended
 
@@ -817,3 +819,96 @@ def test_what_a_deadline_leaves_of_a_group_of_trio_is_what_leaves() -> None:
     assert isinstance(group, ExceptionGroup)
     assert group.exceptions == (failed,)
     assert scene.total("timeout") == 1
+
+
+# -- interrupts out of what the library calls on the way
+
+
+@pytest.mark.promise("C1", "F1")
+def test_an_interrupt_out_of_the_scope_of_a_failed_call_leaves_nothing_to_a_collection(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    It leaves in the place of the call's own error, and the call is settled while somebody has it.
+    """
+    command = registry.command("db", timeout=2.0, isolation="semaphore")
+    leave = Deadline.leave
+
+    def interrupted(scope: Deadline, *args: Any) -> None:
+        leave(scope, *args)
+        raise Interrupt
+
+    def fail() -> None:
+        monkeypatch.setattr(Deadline, "leave", interrupted)
+        raise ConnectionError
+
+    with pytest.raises(Interrupt) as held:
+        command(fail)()
+    monkeypatch.undo()
+    after = command.snapshot()
+    assert (after.in_flight, after.totals["cancelled"]) == (0, 1)
+    del held
+
+
+@pytest.mark.promise("C1", "F1")
+def test_an_interrupt_out_of_a_predicate_leaves_nothing_to_a_collection(registry: Registry) -> None:
+    """
+    Whoever asks what the error means is interrupted: the call is settled while somebody has that.
+    """
+
+    def handle(error: BaseException) -> bool:
+        raise Interrupt
+
+    def fail() -> None:
+        raise ConnectionError
+
+    command = registry.command("db", handle=handle)
+    with pytest.raises(Interrupt) as held:
+        command.call(fail)
+    after = command.snapshot()
+    assert (after.in_flight, sum(after.totals.values())) == (0, 1)
+    del held
+
+
+@pytest.mark.promise("E2", "F1")
+def test_an_interrupt_on_the_way_into_a_scope_leaves_it(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The scope that was just made the current one is so no longer.
+    """
+    command = registry.command("db", timeout=2.0, isolation="semaphore")
+    enter = Deadline.enter
+
+    def interrupted(scope: Deadline) -> None:
+        enter(scope)
+        raise Interrupt
+
+    monkeypatch.setattr(Deadline, "enter", interrupted)
+    with pytest.raises(Interrupt):
+        command.call(lambda: 1)
+    assert current.get() is None
+
+
+@pytest.mark.promise("C1", "A11", "J3")
+def test_an_interrupt_out_of_a_listener_gives_the_trial_back(
+    clock: FakeClock, registry: Registry
+) -> None:
+    """
+    The call was not begun; slot and trial are there at once, although somebody has the interrupt.
+    """
+    command = registry.command("db", volume_threshold=1, sleep_window=1)
+    command.acquire().fail()
+    clock.advance(1)
+
+    def listener(event: Any) -> None:
+        raise Interrupt
+
+    unsubscribe = registry.subscribe(listener)
+    with pytest.raises(Interrupt) as held:
+        command.call(lambda: 1)
+    unsubscribe()
+    after = command.snapshot()
+    assert (after.in_flight, after.trials_running, after.totals["cancelled"]) == (0, 0, 1)
+    assert command.call(lambda: 1) == 1
+    del held

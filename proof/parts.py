@@ -41,7 +41,7 @@ PARTS = {
     "sweep": Part(
         "Nine kinds of exception at every suspension of every async entry point, and at every line "
         "of the library in every sync one",
-        "all suspensions; at each line one kind, in turn",
+        "all of it",
         "all of it, on each Python of the machine",
     ),
     "fuzz": Part(

@@ -18,7 +18,6 @@ import ast
 import copy
 import itertools
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -26,7 +25,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from proof.mutation import OPTIONS, SOURCE, Mutant, Planted, alone, import_what_is_needed
+from proof.mutation import (
+    OPTIONS,
+    SOURCE,
+    Mutant,
+    Planted,
+    alone,
+    ended,
+    import_what_is_needed,
+)
 
 PATIENCE = 300
 """Seconds after which a mistake counts as found: something hangs."""
@@ -167,11 +174,10 @@ def found(mutant: Mutant, share: int, over: float) -> str | None:
     if not child:
         code = 1
         try:
-            signal.alarm(PATIENCE)
             code = look(mutant, share)
         finally:
             os._exit(code)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = ended(child, PATIENCE)
     return {0: "", 2: "schedules"}.get(status, "tests")
 
 

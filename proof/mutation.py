@@ -25,6 +25,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -306,11 +307,24 @@ def is_noticed(mutant: Mutant, over: float) -> bool | None:
     if not child:
         code = 1
         try:
-            signal.alarm(PATIENCE)
             code = 0 if survives(mutant) else 1
         finally:
             os._exit(code)
-    return os.waitpid(child, 0)[1] != 0
+    return ended(child, PATIENCE) != 0
+
+
+def ended(child: int, patience: float) -> int:
+    """
+    Wait for a child, and end it if that takes too long; return its status.
+
+    By a thread of ours: an alarm of the child's own is taken by its tests for their timeouts.
+    """
+    watch = threading.Timer(patience, os.kill, (child, signal.SIGKILL))
+    watch.start()
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        watch.cancel()
 
 
 def survives(mutant: Mutant) -> bool:

@@ -258,7 +258,7 @@ class Deadline:
 
     def start(self) -> None:
         """Make it the current one and enforce it."""
-        self.before = current.get()
+        self.before = current.get()  # as `enter`, which costs a call
         current.set(self)
         self._stage = _RUNNING
         task = current_task()

@@ -16,27 +16,28 @@ from __future__ import annotations
 
 import ast
 import copy
+import importlib
 import itertools
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from proof.mutation import (
-    OPTIONS,
-    SOURCE,
-    Mutant,
-    Planted,
-    alone,
-    ended,
-    import_what_is_needed,
-)
+from proof.mistakes import SOURCE
+from proof.planted import Planted, alone
 
 PATIENCE = 300
 """Seconds after which a mistake counts as found: something hangs."""
+# What is imported already cannot be rewritten.
+OPTIONS = (
+    *("-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:randomly"),
+    "--timeout=30",
+)
 MODULES = (
     "_pool.py",
     "_quick.py",
@@ -61,6 +62,23 @@ TESTS = (
 HARMLESS: dict[str, str] = {}
 
 
+class Mutant(NamedTuple):
+    """One mistake: the tree of a module with it."""
+
+    path: Path
+    line: int
+    what: str
+    tree: ast.Module
+
+    def __str__(self) -> str:
+        return f"{self.path.relative_to(SOURCE)}:{self.line} {self.what}"
+
+    @property
+    def name(self) -> str:
+        """What it is called in a list: the number of its line would change."""
+        return f"{self.path.relative_to(SOURCE)} {self.what}"
+
+
 def mutants() -> list[Mutant]:
     """Return every mistake that can be planted."""
     return [
@@ -78,7 +96,7 @@ def mistakes(path: Path, text: str) -> Iterator[Mutant]:
         tree = ast.parse(text)
         node = next(itertools.islice(ast.walk(tree), number, None))
         what = planted(node)
-        yield Mutant(path, getattr(node, "lineno", 0), what, ast.unparse(tree))
+        yield Mutant(path, getattr(node, "lineno", 0), what, ast.fix_missing_locations(tree))
 
 
 def planted(node: ast.AST) -> str:
@@ -181,14 +199,44 @@ def found(mutant: Mutant, share: int, over: float) -> str | None:
     return {0: "", 2: "schedules"}.get(status, "tests")
 
 
+def import_what_is_needed() -> None:
+    """Import what takes long, so that no child has to; but nothing of the package."""
+    for name in (
+        "hypothesis",
+        "hypothesis.stateful",
+        "pytest",
+        "anyio",
+        "trio",
+        "attrs",
+        "asyncio",
+    ):
+        importlib.import_module(name)
+    assert not any(name.partition(".")[0] == "resilience" for name in sys.modules)
+
+
+def ended(child: int, patience: float) -> int:
+    """
+    Wait for a child, and end it if that takes too long; return its status.
+
+    By a thread of ours: an alarm of the child's own is taken by its tests for their timeouts.
+    """
+    watch = threading.Timer(patience, os.kill, (child, signal.SIGKILL))
+    watch.start()
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        watch.cancel()
+
+
 def look(mutant: Mutant, share: int) -> int:
     """In a child: return 1 if a test finds it, 2 if a schedule does."""
-    sys.meta_path.insert(0, Planted(mutant))
+    code = compile(mutant.tree, mutant.path, "exec", dont_inherit=True)
+    sys.meta_path.insert(0, Planted(mutant.path, code))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(1, 2)
     import pytest
 
-    groups = (CORE, *TESTS) if "_core" in mutant.module else (*TESTS, CORE)
+    groups = (CORE, *TESTS) if mutant.path.parent.name == "_core" else (*TESTS, CORE)
     if any(pytest.main([*OPTIONS, *group]) for group in groups):
         return 1
     from proof import schedules, threes

@@ -83,9 +83,9 @@ PARTS = {
         "each of the chosen ones, looked for by the tests and the schedules",
     ),
     "mutation": Part(
-        "Mistakes of every common kind in `_core`, planted one by one",
-        "those in lines that differ from the last commit, for 20 seconds",
-        "all of them: at least 98 % noticed",
+        "Mistakes of every common kind in the whole package, planted one by one",
+        "those in lines of `_core` that differ from the last commit, for 20 seconds",
+        "all of them: at least 98 % noticed in `_core`, 92 % in the package",
     ),
     "unlocked": Part(
         "CPython without the GIL: eight threads at once, and exact counts",

@@ -1,0 +1,227 @@
+"""
+The tests of one mistake: which they are, and a process that forks to run them.
+
+A plugin of pytest, `Playing`, takes the place of its loop over all tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import selectors
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from types import CodeType, FunctionType
+
+import coverage
+import pytest
+
+from proof import covering
+from proof.mistakes import Mistake
+
+SECONDS = 4.0
+"""How long the tests for one mistake may take, as they were measured; none of them over a third."""
+PATIENCE = 20.0
+"""Seconds after which a mistake counts as noticed: something hangs."""
+
+
+class Playing:
+    """A plugin of pytest that runs chosen tests in forks instead of all of them here."""
+
+    def __init__(
+        self,
+        asked: list[Mistake],
+        over: float,
+        note: Callable[[Mistake, bool], None],
+        choice: Callable[[list[pytest.Item]], Tests],
+    ) -> None:
+        self.asked = asked
+        self.over = over
+        self.note = note
+        self.choice = choice
+        self.in_child = False
+
+    def pytest_configure(self) -> None:
+        """Let Hypothesis stop at the first example that fails, and begin alike each time."""
+        from hypothesis import Phase, settings
+
+        phases = [Phase.explicit, Phase.generate]
+        settings.register_profile(
+            "mistakes", phases=phases, derandomize=True, database=None, deadline=None
+        )
+        settings.load_profile("mistakes")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """In a child: one test that fails is enough."""
+        if self.in_child and report.failed:
+            os._exit(1)
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Fork for one mistake after the other, for as many at once as there are processors."""
+        tests = self.choice(session.items)
+        found: dict[Path, list[FunctionType]] = defaultdict(list)
+        for each in gc.get_objects():
+            if isinstance(each, FunctionType) and "resilience" in each.__code__.co_filename:
+                found[Path(each.__code__.co_filename).resolve()].append(each)
+        gc.collect()
+        gc.freeze()
+        sys.stdout.flush()
+        with TemporaryDirectory() as folder:
+            children = self._children(tests, found, folder)
+            for mistake, noticed in forked(children, os.cpu_count() or 1):
+                self.note(mistake, noticed)
+                if not noticed:
+                    print("not noticed:", mistake.name, flush=True)
+        return True
+
+    def _children(
+        self, tests: Tests, found: dict[Path, list[FunctionType]], folder: str
+    ) -> Iterator[tuple[Mistake, int]]:
+        # By file, because what covers a file is read once; in chance's order within each.
+        for mistake in sorted(self.asked, key=lambda each: each.path):
+            if time.monotonic() > self.over:
+                return
+            chosen, at_import = tests.that_run(mistake)
+            if not chosen and not at_import:
+                self.note(mistake, False)
+                print("not run by any test:", mistake.name, flush=True)
+                continue
+            child = os.fork()
+            if child:
+                yield mistake, child
+                continue
+            status = 2
+            try:
+                self.in_child = True
+                os.setpgid(0, 0)
+                os.environ["PYTEST_DEBUG_TEMPROOT"] = mkdtemp(dir=folder)
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                os.dup2(1, 2)
+                status = self._played(mistake, chosen, found[mistake.path], at_import)
+            finally:
+                os._exit(status)
+
+    def _played(
+        self,
+        mistake: Mistake,
+        chosen: list[pytest.Item],
+        functions: list[FunctionType],
+        at_import: bool,
+    ) -> int:
+        """In a child: 0 if no test fails."""
+        changed = put(mistake, functions)
+        if changed:
+            for item, following in zip(chosen, [*chosen[1:], None], strict=True):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if at_import or not changed:
+            names = [item.nodeid for item in chosen[:200]]
+            code = f"from proof import mutation; mutation.afresh({mistake.name!r}, {names!r})"
+            os.execv(sys.executable, [sys.executable, "-c", code])
+        return 0
+
+
+class Tests:
+    """The tests there are, and which lines they run."""
+
+    def __init__(self, items: list[pytest.Item]) -> None:
+        self._items = {item.nodeid: item for item in items}
+        self._seconds: dict[str, float] = json.loads(covering.SECONDS.read_text("utf-8"))
+        self._data = coverage.CoverageData(str(covering.LINES))
+        self._data.read()
+        self._of: Path | None = None
+        self._lines: dict[int, set[str]] = {}
+
+    def that_run(self, mistake: Mistake) -> tuple[list[pytest.Item], bool]:
+        """Return the tests for a mistake, and whether its lines are run at import."""
+        if self._of != mistake.path:
+            self._of = mistake.path
+            kept = self._data.contexts_by_lineno(str(mistake.path))
+            self._lines = {line: set(names) for line, names in kept.items()}
+        nothing: set[str] = set()
+        names = nothing.union(*(self._lines.get(line, nothing) for line in mistake.lines))
+        if not names - {""}:  # some tests trace the library themselves, unseen by coverage
+            names = nothing.union(*(self._lines.get(line, nothing) for line in mistake.function))
+        return self._ordered(names - {""}), "" in names
+
+    def _ordered(self, names: Iterable[str]) -> list[pytest.Item]:
+        files: dict[str, list[str]] = defaultdict(list)
+        for name in sorted(names, key=lambda name: self._seconds.get(name, float("inf"))):
+            if name in self._items and self._seconds.get(name, float("inf")) < SECONDS / 3:
+                files[name.partition("::")[0]].append(name)
+        # The quickest test of each file, then the second of each, and so on.
+        order = sorted((place, name) for each in files.values() for place, name in enumerate(each))
+        chosen: list[pytest.Item] = []
+        left = SECONDS
+        for _, name in order:
+            left -= self._seconds[name]
+            if left > 0:
+                chosen.append(self._items[name])
+        return chosen
+
+
+class AllTests(Tests):
+    """For lines that nobody knows the tests of yet."""
+
+    def __init__(self, items: list[pytest.Item]) -> None:
+        self._all = items
+
+    def that_run(self, mistake: Mistake) -> tuple[list[pytest.Item], bool]:
+        """Return all tests that were collected."""
+        return self._all, False
+
+
+def put(mistake: Mistake, functions: list[FunctionType]) -> bool:
+    """Put the wrong code into functions that exist; false if that cannot be done."""
+    codes = {key(code): code for code in codes_in(compile_(mistake))}
+    try:
+        for function in functions:
+            function.__code__ = codes.get(key(function.__code__), function.__code__)
+    except ValueError:  # the function closes over something else
+        return False
+    return True
+
+
+def compile_(mistake: Mistake) -> CodeType:
+    """Return the code of a module with the mistake in it."""
+    return compile(mistake.tree(), mistake.path, "exec", dont_inherit=True)
+
+
+def codes_in(code: CodeType) -> Iterator[CodeType]:
+    """Return a code and all that are inside it."""
+    yield code
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from codes_in(each)
+
+
+def key(code: CodeType) -> tuple[str, int]:
+    """Return by what a function is known again."""
+    return code.co_qualname, code.co_firstlineno
+
+
+def forked(children: Iterator[tuple[Mistake, int]], at_once: int) -> Iterator[tuple[Mistake, bool]]:
+    """Wait for children, some at once, and end those that take too long; return who failed."""
+    with selectors.DefaultSelector() as selector:
+        while True:
+            while len(selector.get_map()) < at_once and (child := next(children, None)):
+                until = time.monotonic() + PATIENCE
+                selector.register(os.pidfd_open(child[1]), selectors.EVENT_READ, (*child, until))
+            if not selector.get_map():
+                return
+            ended = {event.fd for event, _ in selector.select(1.0)}
+            for event in list(selector.get_map().values()):
+                mistake, number, until = event.data
+                if event.fd not in ended and time.monotonic() < until:
+                    continue
+                selector.unregister(event.fd)
+                os.close(event.fd)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(number, signal.SIGKILL)  # also whom a test has started
+                yield mistake, os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) != 0

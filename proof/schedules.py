@@ -12,23 +12,14 @@ being admitted and being settled, everything else is one. These orders are playe
 from __future__ import annotations
 
 import itertools
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import resilience
+from proof.threads import Aside, Stop
 from resilience import Permit, Registry, RejectedError
 from tests.support.runtime import FakeClock
-
-HOME = str(Path(resilience.__file__).parent)
-PATIENCE = 20.0
-BLOCKED = 0.001
-"""Seconds after which the other thread is taken to wait for what the first one holds."""
 
 STARTS = ("closed", "nearly open", "due", "half open", "full")
 
@@ -205,30 +196,8 @@ def stopped_at(
     """Stop the first before a line of the library, let the second run; return where, and what."""
     world = World(start)
     answers: list[Any] = [None, None]
-    place, lines = "", 0
-    other = threading.Thread(
-        target=lambda: answers.__setitem__(1, told(lambda: second(world))), daemon=True
-    )
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal lines, place
-        if not frame.f_code.co_filename.startswith(HOME):
-            return None
-        if event == "line":
-            lines += 1
-            if lines == line:
-                place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-                other.start()
-                other.join(BLOCKED if world.command._guard.entry.lock._is_owned() else PATIENCE)
-        return trace
-
-    sys.settrace(trace)
-    try:
-        answers[0] = told(lambda: first(world))
-    finally:
-        sys.settrace(None)
-    if not place:
-        return "", None
-    other.join(PATIENCE)
-    assert not other.is_alive(), f"a deadlock: {place}"
-    return place, (*answers, world.seen())
+    other = Aside(lambda: answers.__setitem__(1, told(lambda: second(world))))
+    stop = Stop(line, other.let_run)
+    answers[0] = stop.watch(lambda: told(lambda: first(world)))
+    other.end(stop.place)
+    return stop.place, (*answers, world.seen()) if stop.place else None

@@ -13,17 +13,14 @@ is to be seen afterwards has to be what some order of the steps gives, as in `sc
 from __future__ import annotations
 
 import itertools
-import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from itertools import repeat
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from proof.schedules import BLOCKED, HOME, OPERATIONS, PATIENCE, STEPS, Steps, World, one, told
+from proof.schedules import OPERATIONS, STEPS, Steps, World, one, told
+from proof.threads import Aside, Stop
 from resilience._core.slots import Waiter
 
 SITUATIONS: dict[str, tuple[str, tuple[str, str, str]]] = {
@@ -73,42 +70,6 @@ DONE: dict[str, Callable[[Any], Any]] = {**OPERATIONS, "give up": lambda world: 
 IN_STEPS: dict[str, Callable[[Any], Steps]] = {**STEPS, "give up": one(DONE["give up"])}
 
 
-class Stop:
-    """
-    A thread's own view of itself: before its nth line in the library it lets another one run.
-
-    Args:
-        line: Which line.
-        other: What it lets run there, being told whether this thread holds the lock.
-        lock: The lock.
-    """
-
-    def __init__(self, line: int, other: Callable[[bool], None], lock: Any) -> None:
-        self.line = line
-        self.other = other
-        self.lock = lock
-        self.lines = 0
-        self.place = ""
-
-    def __call__(self, frame: FrameType, event: str, _: object) -> Any:
-        if not frame.f_code.co_filename.startswith(HOME):
-            return None
-        if event == "line":
-            self.lines += 1
-            if self.lines == self.line:
-                self.place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-                self.other(self.lock._is_owned())
-        return self
-
-    def watch(self, fn: Callable[[], Any]) -> Any:
-        """Run something in this thread, stopped there."""
-        sys.settrace(self)
-        try:
-            return fn()
-        finally:
-            sys.settrace(None)
-
-
 def run(share: int = 1) -> dict[str, Any]:
     """
     Play each situation.
@@ -138,12 +99,14 @@ def play(played: tuple[str, tuple[int, ...]], share: int) -> tuple[int, list[str
     offset = sum(turn * 3**place for place, turn in enumerate(turns))
     for line in itertools.count(1 + offset % share, share):
         for inner in itertools.count(1 + (offset + line) % share, share):
-            places, got = stopped_at(line, inner, start, chosen)
+            places, got, blocked = stopped_at(line, inner, start, chosen)
             if "" in places:
                 break
             count += 1
             if got not in allowed(start, chosen):
                 wrong.append(f"{name}: {chosen} at {places}: {got[:3]}")
+            if blocked:
+                break  # a later stop of the second is one after the first has gone on
         if not places[0]:
             break
     return count, wrong
@@ -167,35 +130,31 @@ def allowed(start: str, names: tuple[str, ...]) -> list[Any]:
 
 def stopped_at(
     line: int, inner: int, start: str, names: tuple[str, ...]
-) -> tuple[tuple[str, str], Any]:
-    """Stop the first before one line and the second before another; return where, and what."""
+) -> tuple[tuple[str, str], Any, bool]:
+    """
+    Stop the first before one line and the second before another; return where, and what.
+
+    Also return whether the second waited for the lock of the first, and never came to its stop.
+    """
     world = Crowd(start)
     answers: list[Any] = [None, None, None]
-    lock: Any = world.command._guard.entry.lock
-    first_holds = False
 
     def answer(number: int) -> None:
         answers[number] = told(lambda: DONE[names[number]](world))
 
-    third = threading.Thread(target=answer, args=(2,), daemon=True)
+    third = Aside(lambda: answer(2))
+    second_stop = Stop(inner, third.let_run)
+    second = Aside(lambda: second_stop.watch(lambda: answer(1)))
+    blocked = False
 
-    def let_third_run(held: bool) -> None:
-        third.start()
-        third.join(BLOCKED if held or first_holds else PATIENCE)
+    def let_second_run() -> None:
+        nonlocal blocked
+        second.let_run()
+        blocked = second.waits and not second_stop.place
 
-    second_stop = Stop(inner, let_third_run, lock)
-    second = threading.Thread(target=lambda: second_stop.watch(lambda: answer(1)), daemon=True)
-
-    def let_second_run(held: bool) -> None:
-        nonlocal first_holds
-        first_holds = held
-        second.start()
-        second.join(3 * BLOCKED if held else PATIENCE)
-
-    first_stop = Stop(line, let_second_run, lock)
+    first_stop = Stop(line, let_second_run)
     first_stop.watch(lambda: answer(0))
+    places = (first_stop.place, second_stop.place)
     for thread in (second, third):
-        if thread.ident is not None:
-            thread.join(PATIENCE)
-            assert not thread.is_alive(), f"a deadlock: {first_stop.place}, {second_stop.place}"
-    return (first_stop.place, second_stop.place), (*answers, world.seen())
+        thread.end(places)
+    return places, (*answers, world.seen()), blocked

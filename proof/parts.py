@@ -76,6 +76,17 @@ PARTS = {
         "one line of 60 of each thread",
         "every pair of lines, in every order of the threads: each equals some order of the steps",
     ),
+    "orders": Part(
+        "Three threads in the same situations, switched in front of instructions that make a "
+        "difference (frontrun)",
+        "nothing",
+        "every situation, with at most two switches that nothing forces, for five minutes",
+    ),
+    "symbolic": Part(
+        "The laws of the arithmetic, with numbers that a solver looks for (CrossHair)",
+        "nothing",
+        "60 examples of each law",
+    ),
     "mutants": Part(
         "Concurrency mistakes, planted one by one: locks not taken, `finally` skipped, "
         "generations not looked at, tokens laid back twice, waiters not woken",

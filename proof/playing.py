@@ -10,6 +10,7 @@ import contextlib
 import gc
 import json
 import os
+import resource
 import selectors
 import signal
 import sys
@@ -28,7 +29,9 @@ from proof.mistakes import Mistake
 
 SECONDS = 4.0
 """How long the tests for one mistake may take, as they were measured; none of them over a third."""
-PATIENCE = 20.0
+PROCESSOR = 20
+"""Seconds of work after which a mistake counts as noticed: something goes round and round."""
+PATIENCE = 90.0
 """Seconds after which a mistake counts as noticed: something hangs."""
 
 
@@ -101,6 +104,7 @@ class Playing:
             try:
                 self.in_child = True
                 os.setpgid(0, 0)
+                resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR, PROCESSOR))
                 os.environ["PYTEST_DEBUG_TEMPROOT"] = mkdtemp(dir=folder)
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
                 os.dup2(1, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import itertools
 import re
 from collections import Counter
@@ -54,11 +55,17 @@ class Mistake(NamedTuple):
     """Which of the mistakes that can be made there."""
 
     def tree(self) -> ast.Module:
-        """Return the module with the mistake in it, each line in its place."""
-        tree = ast.parse(self.path.read_text(encoding="utf-8"))
-        node = next(itertools.islice(ast.walk(tree), self.node, None))
-        planted(node, self.kind)
+        """Return the module with the mistake in it, each line in its place; once in a process."""
+        tree, nodes = parsed(self.path)
+        planted(nodes[self.node], self.kind)
         return ast.fix_missing_locations(tree)
+
+
+@functools.cache
+def parsed(path: Path) -> tuple[ast.Module, list[ast.AST]]:
+    """Return the tree of a module and its nodes, parsed once for all its mistakes."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return tree, list(ast.walk(tree))
 
 
 def mistakes(path: Path) -> Iterator[Mistake]:

@@ -6,8 +6,8 @@ Three threads in the ten situations that matter most, in every order that makes 
 
 Where `threes` stops two threads before each of their lines, frontrun switches between all three in
 front of any instruction that reads or writes what another one writes, or takes a lock, and leaves
-out orders that come to the same as one that was played (dynamic partial order reduction). What is to
-be seen afterwards has to be what some order of the steps gives, as there.
+out orders that come to the same as one that was played (dynamic partial order reduction). What is
+to be seen afterwards has to be what some order of the steps gives, as there.
 """
 
 from __future__ import annotations

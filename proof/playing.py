@@ -25,10 +25,12 @@ import coverage
 import pytest
 
 from proof import covering
-from proof.mistakes import Mistake
+from proof.mistakes import Mistake, parsed
 
 SECONDS = 4.0
 """How long the tests for one mistake may take, as they were measured; none of them over a third."""
+LAST = 20
+"""How many of the tests that noticed something are asked first."""
 PROCESSOR = 20
 """Seconds of work after which a mistake counts as noticed: something goes round and round."""
 PATIENCE = 90.0
@@ -49,7 +51,8 @@ class Playing:
         self.over = over
         self.note = note
         self.choice = choice
-        self.in_child = False
+        self.folder = ""
+        """In a child: where its files are."""
 
     def pytest_configure(self) -> None:
         """Let Hypothesis stop at the first example that fails, and begin alike each time."""
@@ -63,7 +66,8 @@ class Playing:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """In a child: one test that fails is enough."""
-        if self.in_child and report.failed:
+        if self.folder and report.failed:
+            Path(self.folder, "noticed by").write_text(report.nodeid, encoding="utf-8")
             os._exit(1)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -78,15 +82,16 @@ class Playing:
         sys.stdout.flush()
         with TemporaryDirectory() as folder:
             children = self._children(tests, found, folder)
-            for mistake, noticed in forked(children, os.cpu_count() or 1):
+            for mistake, own, noticed in forked(children, os.cpu_count() or 1):
                 self.note(mistake, noticed)
+                tests.was_noticed(mistake, Path(own, "noticed by"))
                 if not noticed:
                     print("not noticed:", mistake.name, flush=True)
         return True
 
     def _children(
         self, tests: Tests, found: dict[Path, list[FunctionType]], folder: str
-    ) -> Iterator[tuple[Mistake, int]]:
+    ) -> Iterator[tuple[Mistake, str, int]]:
         # By file, because what covers a file is read once; in chance's order within each.
         for mistake in sorted(self.asked, key=lambda each: each.path):
             if time.monotonic() > self.over:
@@ -96,16 +101,17 @@ class Playing:
                 self.note(mistake, False)
                 print("not run by any test:", mistake.name, flush=True)
                 continue
+            parsed(mistake.path)
+            own = mkdtemp(dir=folder)
             child = os.fork()
             if child:
-                yield mistake, child
+                yield mistake, own, child
                 continue
             status = 2
             try:
-                self.in_child = True
+                self.folder = os.environ["PYTEST_DEBUG_TEMPROOT"] = own
                 os.setpgid(0, 0)
                 resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR, PROCESSOR))
-                os.environ["PYTEST_DEBUG_TEMPROOT"] = mkdtemp(dir=folder)
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
                 os.dup2(1, 2)
                 status = self._played(mistake, chosen, found[mistake.path], at_import)
@@ -141,6 +147,7 @@ class Tests:
         self._data.read()
         self._of: Path | None = None
         self._lines: dict[int, set[str]] = {}
+        self._last: list[str] = []
 
     def that_run(self, mistake: Mistake) -> tuple[list[pytest.Item], bool]:
         """Return the tests for a mistake, and whether its lines are run at import."""
@@ -148,22 +155,31 @@ class Tests:
             self._of = mistake.path
             kept = self._data.contexts_by_lineno(str(mistake.path))
             self._lines = {line: set(names) for line, names in kept.items()}
+            self._last = []
         nothing: set[str] = set()
         names = nothing.union(*(self._lines.get(line, nothing) for line in mistake.lines))
         if not names - {""}:  # some tests trace the library themselves, unseen by coverage
             names = nothing.union(*(self._lines.get(line, nothing) for line in mistake.function))
         return self._ordered(names - {""}), "" in names
 
+    def was_noticed(self, mistake: Mistake, by: Path) -> None:
+        """Ask the tests first that have just noticed another mistake of the module."""
+        if by.exists() and mistake.path == self._of:
+            name = by.read_text(encoding="utf-8")
+            self._last = [name, *(each for each in self._last if each != name)]
+
     def _ordered(self, names: Iterable[str]) -> list[pytest.Item]:
         files: dict[str, list[str]] = defaultdict(list)
         for name in sorted(names, key=lambda name: self._seconds.get(name, float("inf"))):
             if name in self._items and self._seconds.get(name, float("inf")) < SECONDS / 3:
                 files[name.partition("::")[0]].append(name)
-        # The quickest test of each file, then the second of each, and so on.
+        # Those that noticed the last mistakes of the module; then the quickest test of each file,
+        # the second of each, and so on.
         order = sorted((place, name) for each in files.values() for place, name in enumerate(each))
+        first = [name for name in self._last[:LAST] if name in names]
         chosen: list[pytest.Item] = []
         left = SECONDS
-        for _, name in order:
+        for name in dict.fromkeys([*first, *(name for _, name in order)]):
             left -= self._seconds[name]
             if left > 0:
                 chosen.append(self._items[name])
@@ -179,6 +195,9 @@ class AllTests(Tests):
     def that_run(self, mistake: Mistake) -> tuple[list[pytest.Item], bool]:
         """Return all tests that were collected."""
         return self._all, False
+
+    def was_noticed(self, mistake: Mistake, by: Path) -> None:
+        """Keep the order."""
 
 
 def put(mistake: Mistake, functions: list[FunctionType]) -> bool:
@@ -210,22 +229,24 @@ def key(code: CodeType) -> tuple[str, int]:
     return code.co_qualname, code.co_firstlineno
 
 
-def forked(children: Iterator[tuple[Mistake, int]], at_once: int) -> Iterator[tuple[Mistake, bool]]:
+def forked(
+    children: Iterator[tuple[Mistake, str, int]], at_once: int
+) -> Iterator[tuple[Mistake, str, bool]]:
     """Wait for children, some at once, and end those that take too long; return who failed."""
     with selectors.DefaultSelector() as selector:
         while True:
             while len(selector.get_map()) < at_once and (child := next(children, None)):
-                until = time.monotonic() + PATIENCE
-                selector.register(os.pidfd_open(child[1]), selectors.EVENT_READ, (*child, until))
+                data = (*child, time.monotonic() + PATIENCE)
+                selector.register(os.pidfd_open(child[2]), selectors.EVENT_READ, data)
             if not selector.get_map():
                 return
             ended = {event.fd for event, _ in selector.select(1.0)}
             for event in list(selector.get_map().values()):
-                mistake, number, until = event.data
+                mistake, own, number, until = event.data
                 if event.fd not in ended and time.monotonic() < until:
                     continue
                 selector.unregister(event.fd)
                 os.close(event.fd)
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(number, signal.SIGKILL)  # also whom a test has started
-                yield mistake, os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) != 0
+                yield mistake, own, os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) != 0

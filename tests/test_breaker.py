@@ -13,7 +13,7 @@ from resilience import (
     Registry,
     State,
 )
-from tests.support.runtime import FakeClock, Runtime
+from tests.support.runtime import NANOS, FakeClock, Runtime
 
 
 @pytest.fixture
@@ -103,3 +103,22 @@ def test_successes_of_many_buckets_are_all_counted(run: Runtime, registry: Regis
         if number % 20 == 19:  # 16 at once, 4 by the first call of the next bucket
             run.advance(1)
     assert breaker.snapshot().totals["success"] == breaker.snapshot().window.calls == 100
+
+
+@pytest.mark.promise("B2")
+@pytest.mark.parametrize("kind", [CircuitBreaker, Command])
+def test_a_success_at_the_edge_of_a_bucket_is_in_the_new_one(
+    run: Runtime, registry: Registry, kind: Any
+) -> None:
+    """
+    It is in the window for as long as one a nanosecond later, however it is written down.
+    """
+    guard = kind("db", registry=registry, rolling_window=3, buckets=3)
+    guarded = guard(run.body())
+    run.call(guarded)
+    for _ in range(3):
+        run.advance(1)
+        run.call(guarded)
+        assert run.clock() % NANOS == 0
+    run.advance(2)
+    assert guard.snapshot().window.calls == 1

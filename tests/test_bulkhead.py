@@ -24,6 +24,7 @@ from resilience import (
     _waiting,
     deadline,
 )
+from resilience._pool import Pool
 from tests.support.runtime import AsyncRuntime, FakeClock, Runtime
 from tests.support.threads import PATIENCE, Caller, Gate, WatchingClock, together
 
@@ -810,6 +811,23 @@ def test_a_shared_slot_dropped_by_one_name_serves_the_other(
     assert users.snapshot().totals[Outcome.CANCELLED] == 1
     assert sum(users.snapshot().totals.values()) == 1
     assert bulkhead.in_flight == 0
+
+
+@pytest.mark.promise("D2")
+def test_what_was_lost_is_taken_back_when_nothing_else_is_left_and_then_forgotten() -> None:
+    """
+    An idle slot is taken first; what has been taken back takes up no memory, and no time again.
+    """
+    pool = Pool(threading.RLock(), 2, 0)
+    lost, idle = pool.take(), pool.take()
+    assert idle is not None
+    pool.put(idle)
+    del lost
+    assert pool.take() is idle
+    assert len(pool.lost) == 1
+    new = pool.take()
+    assert new not in {None, idle}
+    assert pool.lost == []
 
 
 def test_waiters_of_several_names_stand_in_one_queue(

@@ -219,12 +219,15 @@ def test_what_returns_an_awaitable_holds_its_slot_until_it_was_awaited(
 
 
 @pytest.mark.promise("C1", "C4", "D2")
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("options", [{"timeout": None}, {"timeout": 1.0}], ids=str)
 def test_what_was_never_awaited_gives_its_slot_back(
-    clock: FakeClock, registry: Registry, options: dict[str, Any]
+    clock: FakeClock, registry: Registry, options: dict[str, Any], shared: bool
 ) -> None:
     """
     A call whose awaitable nobody awaits counts as cancelled once it is dropped.
+
+    It does so for its own name, even if the slot is that of a bulkhead of several names.
 
     Defect 24: a call that was counted as over when the coroutine was made could not tell.
     """
@@ -232,7 +235,9 @@ def test_what_was_never_awaited_gives_its_slot_back(
     async def fn() -> None:
         raise AssertionError
 
-    guard = Command("db", registry=registry, isolation="semaphore", **options)
+    bulkhead = Bulkhead(10, registry=registry) if shared else None
+    options = {**options, "isolation": "semaphore", "bulkhead": bulkhead}
+    guard = Command("db", registry=registry, **options)
     for number in range(1, 4):
         assert guard(lambda: 0)() == 0  # the next one finds an idle slot
         pending: Any = guard(Giver(fn))()

@@ -24,6 +24,7 @@ from resilience import (
     deadline,
     default_registry,
 )
+from resilience._core.slots import Waiter
 from tests.support.runtime import FakeClock, Runtime
 from tests.support.threads import PATIENCE, Caller, Gate, together
 
@@ -1000,6 +1001,25 @@ def test_explain_tells_of_abandoned_threads(count: int, words: str) -> None:
     assert words in cmd.explain()
     assert f"{count} of at most 10 calls are in flight" in cmd.explain()
     gate.open.set()
+
+
+def test_explain_says_nothing_of_what_there_is_not(registry: Registry, clock: FakeClock) -> None:
+    """
+    A guard may have no name, no history, nobody who waits and no thread left behind.
+    """
+    empty = "There was no call in the last 10 s. 0 of at most 10 calls are in flight."
+    cmd = registry.command("db", max_waiting=1)
+    assert cmd.explain() == f"'db' admits calls: its circuit is closed. {empty}"
+    nameless = CircuitBreaker(registry=registry)
+    assert nameless.explain().startswith("The unnamed guard admits calls: its circuit is closed. ")
+    held = [cmd.acquire() for _ in range(10)]
+    waiter = Waiter()
+    cmd._guard.pool.enqueue(waiter)
+    full = "10 of at most 10 calls are in flight: it is full and refuses more; 1 wait."
+    assert cmd.explain().endswith(full)
+    cmd._guard.pool.leave(waiter)
+    assert cmd.explain().endswith("refuses more.")
+    assert held
 
 
 @pytest.mark.promise("A8")

@@ -60,7 +60,8 @@ def test_an_open_circuit_is_reported_and_changes_nothing(registry: Registry, sto
 def test_ready_again_when_a_trial_is_due(registry: Registry, stock: Any, clock: FakeClock) -> None:
     """A program without traffic would never make the trial call that closes the circuit."""
     fail(stock)
-    assert not health(registry, critical="stock").ready
+    ill = health(registry, critical="stock")
+    assert (ill.ready, ill.as_dict()["status"]) == (False, "fail")
     clock.advance(5)
     found = health(registry, critical="stock")
     assert (found.ready, found.circuits["stock"].state) == (True, "open")

@@ -90,6 +90,7 @@ def test_a_fault_ends_in_time(kind: Kind, fault: Fault, server: Faulty) -> None:
 def test_what_is_ours_is_the_clients_as_well(kind: Kind, fault: Fault, server: Faulty) -> None:
     """A timeout of ours is caught by who catches the client's; all the rest is the client's own."""
     error = met(kind, fault, server).error
+    assert error is None or error.__cause__ is not error
     if isinstance(error, ResilienceError):
         # A deadline of the caller's may be raised by its own block, where nobody knows the client.
         by_block = fault.budget and type(error) is DeadlineExceededError

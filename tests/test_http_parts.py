@@ -23,7 +23,7 @@ from requests.adapters import BaseAdapter
 import resilience.aiohttp
 import resilience.httpx2
 import resilience.requests
-from resilience import Registry, Snapshot, State, deadline, remaining
+from resilience import ConfigurationError, Registry, Snapshot, State, deadline, remaining
 from resilience._http.retry_after import retry_after
 from resilience.testing import FakeClock
 from tests.support.faulty import BODY, Faulty, faulty
@@ -61,6 +61,10 @@ def counted(registry: Registry) -> dict[str, int]:
         ("0", 0),
         ("999999999", 31_536_000),
         ("Sun, 06 Nov 1994 08:50:07 GMT", 30),
+        ("Sun, 06 Nov 1994 09:50:07 +0100", 30),
+        ("Sun, 06 Nov 1994 08:49:38 GMT", 1),
+        ("Sun, 06 Nov 1994 08:50:07 GMT".rjust(40), 30),
+        ("Sun, 06 Nov 1994 08:50:07 GMT".rjust(41), None),
         ("Sunday, 06-Nov-94 08:50:07 GMT", 30),
         ("Sun Nov  6 08:50:07 1994", 30),
         ("Sun, 06 Nov 9994 08:50:07 GMT", 31_536_000),
@@ -235,7 +239,7 @@ def test_what_was_never_sent_says_nothing() -> None:
 
 
 def test_a_host_of_any_length_has_a_command() -> None:
-    """A name that no server has is cut, and not remembered whole."""
+    """A name that no server has is cut, and not remembered; others are, as many as may be."""
     registry = Registry()
     answers = httpx2.MockTransport(lambda _: httpx2.Response(200))
     guarded = resilience.httpx2.Transport(answers, registry=registry, max_hosts=2)
@@ -244,6 +248,10 @@ def test_a_host_of_any_length_has_a_command() -> None:
         guarded.handle_request(httpx2.Request("GET", f"http://{each}{'x' * 10_000}/"))
     assert len(registry) == 2
     assert all(len(name) < 300 for name in registry)
+    assert guarded._policy._names == {}
+    for each in range(5):
+        guarded.handle_request(httpx2.Request("GET", f"http://{each}.example/"))
+        assert 0 < len(guarded._policy._names) <= 2
 
 
 @pytest.mark.parametrize(
@@ -272,6 +280,37 @@ def test_a_host_has_one_name(url: str, name: str) -> None:
     session.mount("https://", adapter)
     session.get(url)
     assert list(other) == [name]
+
+
+def test_an_address_without_a_host_is_left_to_the_client() -> None:
+    """Its command is nobody's, and what is wrong is told by whoever sends."""
+    registry = Registry()
+    request = requests.Request("GET", "http://a.example/").prepare()
+    request.url = "http:///"
+
+    resilience.requests.Adapter(Echo(), registry=registry).send(request)
+    assert counted(registry) == {"success": 1}
+
+
+def test_a_command_for_all_hosts_is_there_from_the_beginning() -> None:
+    """It can be looked at before the first request; those of hosts are made when they are met."""
+    registry = Registry()
+
+    resilience.httpx2.Transport(registry=registry, name="web")
+    resilience.httpx2.Transport(registry=registry)
+    assert list(registry) == ["web"]
+
+
+def test_all_that_is_wrong_is_told_together() -> None:
+    """A wrong name hides no other fault."""
+    with pytest.raises(ConfigurationError) as caught:
+        resilience.httpx2.Transport(name="", methods="GET", statuses=500, header="two words")
+    assert [fault.split()[0] for fault in caught.value.faults] == [
+        "name",
+        "methods",
+        "statuses",
+        "header",
+    ]
 
 
 def objects() -> int:

@@ -13,7 +13,6 @@ from resilience.errors import (
     BulkheadFullError,
     CircuitOpenError,
     DeadlineExceededError,
-    ResilienceError,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def _made(kind: type[Any], args: tuple[Any, ...], facts: Mapping[str, Any]) -> A
 class Kinds(NamedTuple):
     """The errors of one client."""
 
-    ours: Mapping[type[Exception], type[Exception]]
+    ours: Mapping[type[BaseException], type[Exception]]
     """Which class stands for which of ours."""
 
     timeouts: tuple[type[Exception], ...]
@@ -58,7 +57,7 @@ class Kinds(NamedTuple):
 
     def exchange(self, error: BaseException, **facts: Any) -> BaseException:
         """Return an error of ours as the client's as well; any other as it is."""
-        kind = self.ours.get(type(error)) if isinstance(error, ResilienceError) else None
+        kind = self.ours.get(type(error))
         if kind is None:
             return error
         both: BaseException = _made(kind, error.args, {**vars(error), **facts})
@@ -75,7 +74,7 @@ def kinds(
     misuse: tuple[type[Exception], ...],
 ) -> Kinds:
     """Put the errors of a client together."""
-    ours: dict[type[Exception], type[Exception]] = {
+    ours: dict[type[BaseException], type[Exception]] = {
         CircuitOpenError: circuit_open,
         BulkheadFullError: bulkhead_full,
         DeadlineExceededError: deadline_exceeded,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from resilience._core.slots import Token
+    from resilience._deadline import Deadline
     from resilience._guard import Guard
     from resilience._http.errors import Kinds
 
@@ -92,7 +93,7 @@ class Exchange:
             self._token = guard.enter(plan)
         except ResilienceError as error:
             raise self._kinds.exchange(error) from error.__cause__
-        return self._budget()
+        return self._budget(self._token)
 
     async def aadmit(self) -> int | None:
         """Be admitted in a task; what it waits for is cut off in time."""
@@ -113,7 +114,7 @@ class Exchange:
             raise self._kinds.exchange(error) from error.__cause__
         if token.scope is not None:
             guard.enforce(token)
-        return self._budget()
+        return self._budget(token)
 
     @property
     def waiting(self) -> bool:
@@ -124,8 +125,9 @@ class Exchange:
     def bound(self) -> bool:
         """Whether it is inside of a deadline of the caller's."""
         token = self._token
-        scope = None if token is None else token.scope
-        return scope is not None and binding(scope.outer) is not None
+        if token is None or token.scope is None:
+            return False
+        return binding(token.scope.outer) is not None
 
     def left(self) -> int | None:
         """Return the nanoseconds that the present wait may last; `None`: for ever."""
@@ -137,16 +139,15 @@ class Exchange:
         own: int | None = None if self._guard.entry.shadowed else token.plan.timeout
         return own
 
-    def _budget(self) -> int | None:
+    def _budget(self, token: Token) -> int | None:
         """Return what is left after a wait for a slot; raises if that is nothing."""
         left = self.left()
         if left is not None and left <= 0:
-            self._check()
+            self._check(token)
         return left
 
-    def _check(self) -> None:
-        token = self._token
-        bound = None if token is None or token.scope is None else token.scope.first()
+    def _check(self, token: Token) -> None:
+        bound: Deadline | None = token.scope.first()
         if bound is not None and bound.left <= 0:
             raise bound.error()
 
@@ -183,7 +184,7 @@ class Exchange:
     def _open(self, token: Token) -> None:
         """Enter the scope of a wait."""
         self._guard.open_scope(token)
-        self._check()
+        self._check(token)
 
     def aresume(self, *, opaque: bool = False) -> None:
         """
@@ -258,7 +259,7 @@ class Exchange:
         if token is None:
             return
         guard = self._guard
-        if self._failure is None and token.scope is None:
+        if self._failure is None:
             # None of the waits was late if all of them together are shorter than the timeout.
             began = token.started if self._running else guard.entry.clock()
             token.started = began - self._spent
@@ -277,13 +278,12 @@ class Exchange:
             guard.finish(token)
 
     def ignored(self) -> None:
-        """Judge: nothing can be said, as what was asked about the response has raised."""
+        """Judge: nothing can be said, as what was asked about the head has raised."""
+        self.paused()
         token = self._claim()
-        if token is not None:
-            if self._running:
-                self._pause(token)
-            token.started = self._guard.entry.clock() - self._spent
-            self._guard.finish_as(token, IGNORED)
+        assert token is not None, "nobody else has the response yet"
+        token.started = self._guard.entry.clock() - self._spent
+        self._guard.finish_as(token, IGNORED)
 
     def failed(self, error: BaseException, **facts: Any) -> BaseException:
         """

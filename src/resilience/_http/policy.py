@@ -147,8 +147,7 @@ class Policy:
         if failed:
             headers = response.headers
             asked = headers.get("Retry-After") if status in ASKS else None
-            wait = None if asked is None else retry_after(asked, headers.get("Date"))
-            exchange.failing(f"status {status}", wait)
+            exchange.failing(f"status {status}", retry_after(asked, headers.get("Date")))
         exchange.paused()
 
     def budget(self, exchange: Exchange, left: int | None) -> str | None:

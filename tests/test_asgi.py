@@ -20,6 +20,7 @@ from resilience import (
 )
 from resilience._intake import Budget
 from resilience.asgi import Middleware, answer
+from resilience.testing import FakeClock
 from tests.support.runtime import AsyncRuntime
 
 START = {"type": "http.response.start", "status": 200, "headers": []}
@@ -173,6 +174,27 @@ def test_late_is_a_gateway_timeout_at_the_time(task: AsyncRuntime) -> None:
     assert b"retry-after" not in late.headers
 
 
+def test_without_a_budget_nothing_is_asked_of_the_time(task: AsyncRuntime) -> None:
+    """A request that may take as long as it likes is served, whatever binds its server."""
+
+    async def late() -> Exchange:
+        with deadline(1, clock=FakeClock()) as outer:
+            outer._clock.advance(2)  # a clock of its own: nobody is cut off
+            return await Exchange(Middleware(say, clock=task.clock)).play()
+
+    async def say(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        await send(END)
+
+    assert task.call(late).body == b"end"
+
+
+def test_no_time_is_no_time_without_a_slot_too(task: AsyncRuntime) -> None:
+    """The application is not called where no bulkhead would have asked either."""
+    late = played(task, raises(AssertionError("called")), {"x-request-timeout": b"0"})
+    assert late.status == 504
+
+
 @pytest.mark.promise("M2")
 def test_time_that_was_over_before_costs_nothing(task: AsyncRuntime) -> None:
     """The application is not called, and no slot is taken."""
@@ -252,6 +274,21 @@ def test_a_response_that_has_begun_is_not_answered_again(task: AsyncRuntime, err
     raised = task.raised(exchange.play)
     assert raised is error if error is not None else isinstance(raised, DeadlineExceededError)
     assert exchange.sent == [START, PART]
+
+
+@pytest.mark.parametrize(
+    ("said", "answered"), [(START, False), ({"type": "http.response.early_hint"}, True)]
+)
+def test_a_response_begins_with_its_head(task: AsyncRuntime, said: Any, answered: bool) -> None:
+    """Status and headers can be said once; what comes before them is no beginning."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(said)
+        raise RejectedError
+
+    exchange = Exchange(Middleware(app, clock=task.clock))
+    assert (task.raised(exchange.play) is None) is answered
+    assert [each.get("status") for each in exchange.sent[1:]] == ([503, None] if answered else [])
 
 
 def test_what_the_application_left_behind_cannot_send_any_more(task: AsyncRuntime) -> None:

@@ -6,6 +6,7 @@ import gc
 import io
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
@@ -19,6 +20,7 @@ from resilience import (
     RejectedError,
     command,
     current_deadline,
+    deadline,
     remaining,
 )
 from resilience.testing import FakeClock
@@ -168,9 +170,10 @@ def test_the_headers_can_be_others() -> None:
 # -- what becomes of errors
 
 
-def test_time_that_was_over_before_costs_nothing() -> None:
+@pytest.mark.parametrize("bulkhead", [None, 1])
+def test_time_that_was_over_before_costs_nothing(bulkhead: int | None) -> None:
     """The application is not called, and the answer is a 504 with problem details."""
-    late = played(raises(AssertionError("called")), {"X-Request-Timeout": "0"}, bulkhead=1)
+    late = played(raises(AssertionError("called")), {"X-Request-Timeout": "0"}, bulkhead=bulkhead)
     assert (late.status, late.headers["Content-Type"]) == (504, "application/problem+json")
     assert json.loads(late.body)["status"] == 504
 
@@ -357,7 +360,36 @@ def test_a_body_that_nobody_closes_gives_its_slot_back() -> None:
     assert bulkhead.in_flight == 0
 
 
+def test_a_response_without_a_budget_is_never_broken_off() -> None:
+    """Whatever binds those who called the middleware: it is not for it to say."""
+    clock = FakeClock()
+    with deadline(3, clock=clock):
+        body = Middleware(Streaming(clock, 0, 2, 2, 2))({}, lambda status, headers: None)
+        assert b"".join(body) == b"chunk " * 4
+
+
 # -- slots
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (None, "success"),
+        (ValueError(), "failure"),
+        (RejectedError(), "cancelled"),
+        (DeadlineExceededError(), "cancelled"),
+        (KeyboardInterrupt(), "cancelled"),
+    ],
+    ids=repr,
+)
+def test_a_slot_is_told_how_its_request_ended(error: BaseException | None, outcome: str) -> None:
+    """An answer, an error of the application's, or neither: a refusal is somebody else's."""
+    bulkhead = Bulkhead(1)
+    with suppress(ValueError, KeyboardInterrupt):
+        played(hello if error is None else raises(error), bulkhead=bulkhead)
+    assert {str(each): count for each, count in bulkhead.snapshot().totals.items() if count} == {
+        outcome: 1
+    }
 
 
 def test_a_full_bulkhead_refuses_at_once() -> None:

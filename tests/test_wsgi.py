@@ -282,6 +282,22 @@ def test_the_write_callable_begins_the_response() -> None:
     assert played(app, bulkhead=1).body == b"written returned"
 
 
+def test_what_begins_by_being_written_is_broken_off_too() -> None:
+    """A response that began in time ends with its time, however it began."""
+    clock = FakeClock()
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", PLAIN)(b"written ")
+        for _ in range(3):
+            clock.advance(2)
+            yield b"chunk "
+
+    exchange = Exchange(Middleware(app, clock=clock, default_budget=3))
+    with pytest.raises(DeadlineExceededError):
+        exchange.play()
+    assert exchange.body == b"written chunk "
+
+
 def test_an_empty_body_has_a_head_too() -> None:
     """Status and headers are handed over at the end at the latest."""
 

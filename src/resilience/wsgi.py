@@ -126,6 +126,7 @@ class _Response:
         self._intake = intake
         self._length = length
         self._started: int | None = None
+        self._deadline: Deadline | None = None
         self._environ = environ
         self._start_response = start_response
         self._head: tuple[str, Any] | None = None
@@ -161,10 +162,9 @@ class _Response:
         try:
             with self._step() as deadline:
                 chunk = next(self._items, None)
-                if not self._begun:
-                    self._in_time = deadline is not None and not deadline.expired
-                elif self._in_time and deadline is not None and chunk is not None:
+                if self._in_time and deadline is not None and chunk is not None:
                     deadline.check()
+                self._begins(deadline)
         except BaseException as error:
             if not self._answered(error):
                 raise
@@ -189,6 +189,7 @@ class _Response:
         if self._length is None:
             return nullcontext()
         budget = self._intake.budget(self._length, self._started)
+        self._deadline = budget.scope
         self._started = budget.scope.started
         return budget
 
@@ -215,8 +216,14 @@ class _Response:
         return self._write_now
 
     def _write_now(self, chunk: bytes) -> None:
+        self._begins(self._deadline)
         self._begin()
         self._write(chunk)
+
+    def _begins(self, deadline: Deadline | None) -> None:
+        """Take note whether the response begins in time: if it does, it has to end in time."""
+        if not self._begun:
+            self._in_time = deadline is not None and not deadline.expired
 
     def _begin(self) -> None:
         """Hand status and headers to the server."""

@@ -265,6 +265,9 @@ def test_who_reads_on_after_the_end_is_bounded_as_well(
     with deadline(0.25, clock=clock):
         assert read(raw) == b"more"
     assert body.timeouts == [1, 0.25]
+    body.pieces = [LATE]
+    with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+        read(raw)
 
 
 @READS

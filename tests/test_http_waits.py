@@ -220,8 +220,8 @@ def test_a_body_left_early_has_taken_what_was_waited_for(
     """The consumer's time counts nowhere, whether the response is a failure or not."""
     guarded = Guarded(run, registry, Played(run, 0.1, 0.2, 0.4, status=status), timeout=1.0)
 
-    for _ in range(3):
-        play(run, lambda: guarded.get(lambda: run.clock.advance(100), most=1))
+    for pause in (0.1, 0.1, 100):
+        play(run, lambda pause=pause: guarded.get(lambda: run.clock.advance(pause), most=1))
     assert guarded.counted() == {"success" if status == 200 else "failure": 3}
     assert guarded.took() == pytest.approx(0.9)
 
@@ -290,6 +290,15 @@ def test_its_timer_for_the_head_may_be_early_as_well(
     played = Played(run, 0.0)
     played.head = played.fails(httpx2.ReadTimeout("late"), after)
     check_timeout(Guarded(run, registry, own(played), timeout=1.0), ours=ours)
+
+
+def test_other_errors_of_the_clients_stay_its_own(run: Runtime, registry: Registry) -> None:
+    """A connection that breaks is no timeout, however late it is."""
+    played = Played(run, 0.0)
+    broken = httpx2.ReadError("broken")
+    played.body = (played.fails(broken, 0.95),)
+
+    assert run.raised(Guarded(run, registry, own(played), timeout=1.0).begin) is broken
 
 
 @pytest.mark.parametrize(("after", "ours"), [(0.999, True), (0.9989, False)])
@@ -410,6 +419,41 @@ def test_a_task_may_wait_for_a_slot(
     assert guarded.took() == pytest.approx(1.6)
     given = OWN if timeout is None else dict.fromkeys(OWN, timeout)
     assert played.timeouts == [given, given]
+
+
+def test_a_slot_is_given_back_once(run: Runtime, registry: Registry) -> None:
+    """After any number of responses there are as many slots as before."""
+    played = Played(run, 0.0)
+    guarded = Guarded(run, registry, played, max_concurrency=1, timeout=1.0)
+    for _ in range(3):
+        run.call(guarded.begin)
+
+    played.body = (guarded.get,)
+    assert isinstance(run.raised(guarded.begin), resilience.httpx2.BulkheadFullError)
+    assert len(played.timeouts) == 4
+
+
+@SYNC
+def test_two_that_end_a_response_at_once_end_it_once(run: Runtime, registry: Registry) -> None:
+    """A response that is closed while another thread reads its end is judged by one of them."""
+    guarded = Guarded(run, registry, Played(run, 0.0), name="web")
+    request = httpx2.Request("GET", URL, extensions={"timeout": OWN})
+    response = guarded.transport.handle_request(request)
+    entry = registry.command("web").steps.entry
+    lock = entry.lock
+
+    class Overtaken:
+        def __enter__(self) -> None:
+            entry.lock = lock
+            response.stream.close()
+            lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            lock.release()
+
+    entry.lock = Overtaken()
+    response.close()
+    assert guarded.counted() == {"success": 1}
 
 
 @pytest.mark.promise("E7")

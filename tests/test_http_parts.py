@@ -404,6 +404,7 @@ def test_requests_says_what_is_wrong_with_an_address() -> None:
         session.get("http://a.example:99999999/")
     assert sum(sum(each.totals.values()) for each in registry.snapshot().values()) <= 1
     assert all(not each.window.calls for each in registry.snapshot().values())
+    assert "http:None" not in registry
 
 
 def test_requests_reads_its_body_in_every_way(server: Faulty) -> None:

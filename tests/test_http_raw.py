@@ -11,7 +11,7 @@ import urllib3
 from requests.adapters import BaseAdapter
 
 import resilience.requests
-from resilience import DeadlineExceededError, Registry, State, deadline
+from resilience import DeadlineExceededError, Registry, State, deadline, remaining
 from resilience.testing import FakeClock
 
 URL = "http://a.example/"
@@ -66,9 +66,11 @@ class Hands(BaseAdapter):
     def __init__(self, body: Body) -> None:
         super().__init__()
         self.body = body
+        self.asked: list[float | None] = []
 
     def send(self, request: Any, stream: Any = False, timeout: Any = None, *_: Any) -> Any:
         response = requests.Response()
+        self.asked.append(remaining())
         response.status_code, response.raw = 200, self.body
         response.request, response.url = request, request.url
         return response
@@ -175,6 +177,17 @@ def test_an_error_leaves_as_it_was_raised(
     assert error.__cause__ is None
     assert body.did == ["read", "close"]
     assert counted(registry) == {"failure": 1}
+
+
+def test_a_response_is_closed_if_its_predicate_raises(
+    session: Get, clock: FakeClock, registry: Registry
+) -> None:
+    """Nobody else has it."""
+    body = Body(clock, b"hello")
+    with pytest.raises(ZeroDivisionError):
+        session(body, is_failure=lambda _: 1 / 0)
+    assert "close" in body.did
+    assert counted(registry) == {"ignored": 1}
 
 
 # -- how long it takes

@@ -185,5 +185,5 @@ def _host(url: str) -> str:
         port = parts.port
     except ValueError:  # the adapter that sends will say so
         return ""
-    own = port is None or port == _PORTS.get(parts.scheme.lower())
+    own = port == _PORTS.get(parts.scheme.lower())
     return host_and_port(parts.hostname, None if own else port)

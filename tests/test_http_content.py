@@ -14,6 +14,7 @@ from aiohttp.base_protocol import BaseProtocol
 
 import resilience.aiohttp
 from resilience import Registry
+from resilience._chain import current
 from tests.support.runtime import AsyncRuntime
 
 pytestmark = pytest.mark.parametrize("task", ["asyncio"], indirect=True)
@@ -115,7 +116,9 @@ def test_a_body_may_take_longer_than_the_timeout(
     """Where all of it is asked for, the wait for each piece is one."""
 
     async def does(response: Any) -> bytes:
-        return await response.content.read(*size)
+        body: bytes = await response.content.read(*size)
+        assert current.get() is None, "a scope was left behind"
+        return body
 
     assert played(task, registry, does, 0.8, 0.8, 0.8, 0.8) == b"xxx"
     assert counted(registry) == {"success": 1}
@@ -132,6 +135,19 @@ def test_a_piece_that_does_not_come_is_cut_off(task: AsyncRuntime, registry: Reg
     played(task, registry, does, 0.5, 5.0, 0.0)
     assert counted(registry) == {"timeout": 1}
     assert took(registry) == pytest.approx(1.5)
+
+
+def test_an_error_before_the_head_leaves_as_it_was(task: AsyncRuntime, registry: Registry) -> None:
+    """It is nobody's cause, and least of all its own."""
+    error = aiohttp.ClientConnectionError("refused")
+    guard: Any = resilience.aiohttp.middleware(registry=registry, name="web")
+
+    async def refuses(_: Any) -> None:
+        raise error
+
+    assert task.raised(guard, Request("http://a.example/"), refuses) is error
+    assert error.__cause__ is None
+    assert counted(registry) == {"failure": 1}
 
 
 def test_a_read_of_nothing_waits_for_nothing(task: AsyncRuntime, registry: Registry) -> None:

@@ -292,13 +292,18 @@ def test_its_timer_for_the_head_may_be_early_as_well(
     check_timeout(Guarded(run, registry, own(played), timeout=1.0), ours=ours)
 
 
-def test_other_errors_of_the_clients_stay_its_own(run: Runtime, registry: Registry) -> None:
-    """A connection that breaks is no timeout, however late it is."""
+@pytest.mark.parametrize("where", ["head", "piece"])
+def test_other_errors_of_the_clients_stay_its_own(
+    run: Runtime, registry: Registry, where: str
+) -> None:
+    """A connection that breaks is no timeout, however late it is, and its error is as it was."""
     played = Played(run, 0.0)
     broken = httpx2.ReadError("broken")
-    played.body = (played.fails(broken, 0.95),)
+    step = played.fails(broken, 0.95)
+    played.head, played.body = (step, ()) if where == "head" else (0.0, (step,))
 
     assert run.raised(Guarded(run, registry, own(played), timeout=1.0).begin) is broken
+    assert broken.__cause__ is None
 
 
 @pytest.mark.parametrize(("after", "ours"), [(0.999, True), (0.9989, False)])

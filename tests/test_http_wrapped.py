@@ -179,6 +179,22 @@ def test_an_adapter_of_the_users_may_ask_how_much_time_is_left(
 
 
 @SYNC
+def test_other_errors_of_requests_stay_as_they_were(registry: Registry, run: Runtime) -> None:
+    """It is nobody's cause, and least of all its own."""
+    error = requests.ConnectionError("refused")
+
+    def refuses(*_: Any, **__: Any) -> Any:
+        raise error
+
+    own = HTTPAdapter()
+    own.send = refuses  # type: ignore[method-assign]
+    with pytest.raises(requests.ConnectionError) as caught:
+        resilience.requests.Adapter(own, registry=registry).send(prepared())
+    assert caught.value is error
+    assert error.__cause__ is None
+
+
+@SYNC
 def test_a_timeout_of_requests_that_is_nearly_ours_is_ours(
     registry: Registry, run: Runtime
 ) -> None:

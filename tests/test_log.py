@@ -71,6 +71,11 @@ def flap(guard: Any, times: int) -> None:
         guard.reset()
 
 
+def tell(moves: _log.Moves, second: int) -> None:
+    """Let a circuit open at a second of its clock."""
+    moves.tell(Transition(State.CLOSED, State.OPEN, Event.TRIPPED, "no", second * 10**9))
+
+
 def messages(said: Any) -> list[str]:
     """What was logged, in words."""
     return [record.getMessage() for record in said.records]
@@ -216,15 +221,53 @@ def test_a_clock_that_is_put_back_silences_nobody_for_long(said: Any) -> None:
     """
     moves = _log.Moves("db")
 
-    def tell(second: int) -> None:
-        at = second * 10**9
-        moves.tell(Transition(State.CLOSED, State.OPEN, Event.TRIPPED, "no", at))
-
     for second in (10**9, *range(100, 130)):
-        tell(second)
+        tell(moves, second)
     assert len(said.records) == 10
-    tell(160)
+    tell(moves, 160)
     assert messages(said)[-1].endswith("no (lines left out before: 21)")
+
+
+def test_a_clock_may_begin_with_zero(said: Any) -> None:
+    """
+    Ten lines are ten within its first minute, too.
+    """
+    moves = _log.Moves("db")
+    for second in range(20):
+        tell(moves, second)
+    assert len(said.records) == 10
+
+
+@pytest.mark.parametrize("left_out", [0, 1])
+def test_only_a_line_that_was_left_out_is_owed(
+    registry: Registry, clock: FakeClock, said: Any, left_out: int
+) -> None:
+    """
+    A circuit that had its ten lines is not said to have stopped; one with a line more is.
+    """
+    cmd = make(registry)
+    flap(cmd, 5)
+    if left_out:
+        fail(cmd)
+    clock.advance(60)
+    said.clear()
+    registry.snapshot()
+    owed = "circuit 'db' has stopped moving so often (lines left out before: 1)"
+    assert messages(said) == [owed] * left_out
+
+
+def test_what_a_move_has_told_meanwhile_is_not_told_again(said: Any) -> None:
+    """
+    Between the question whether lines are owed and their telling, another thread may tell them.
+    """
+    moves = _log.Moves("db")
+    for _ in range(11):
+        tell(moves, 0)
+    assert moves.owe(60 * 10**9)
+    tell(moves, 60)
+    said.clear()
+    moves.catch_up(60 * 10**9)
+    assert said.records == []
 
 
 # -- handlers that misbehave
@@ -333,6 +376,26 @@ breaker.acquire().fail()
     assert done.stderr == f"{OPENED}\n"
 
 
+def test_information_alone_imports_no_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Where nobody has imported it, nobody can have asked for information; a warning is for all.
+    """
+    wanted: list[str] = []
+
+    class Missing:
+        def find_spec(self, name: str, *_: object) -> None:
+            wanted.append(name)
+            raise ModuleNotFoundError(name)
+
+    monkeypatch.delitem(sys.modules, "logging")
+    monkeypatch.setattr(sys, "meta_path", [Missing()])
+    moves = _log.Moves("db")
+    moves.tell(Transition(State.OPEN, State.CLOSED, Event.RESET, "reset", 0))
+    assert wanted == []
+    tell(moves, 0)
+    assert wanted == ["logging"]
+
+
 # -- warnings of misuse
 
 
@@ -363,13 +426,18 @@ def test_an_error_is_told_with_its_traceback(said: Any) -> None:
     assert record.exc_info[1] is error
 
 
-def test_what_is_kept_of_topics_is_bounded(said: Any) -> None:
+def test_what_is_kept_of_topics_is_bounded(
+    said: Any, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
     """
-    Topics are names, of which there may be any number: not all of them are remembered.
+    Topics are names, of which there may be any number: a thousand of them are remembered.
     """
-    for number in range(3000):
+    monkeypatch.setattr(time, "monotonic_ns", clock)
+    for number in (*range(1000), *range(1000)):
         _log.warn(f"topic {number}", "told")
-    assert len(said.records) == 3000
+    assert len(said.records) == 1000
+    _log.warn("one more", "told")
+    assert len(said.records) == 1001
     assert len(_log._last) <= 1000
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from opentelemetry.sdk.metrics.export import (
     MetricExportResult,
     MetricsData,
     PeriodicExportingMetricReader,
+    ResourceMetrics,
 )
+from opentelemetry.sdk.resources import Resource
 
 from resilience import Registry
 from resilience.opentelemetry import instrument
@@ -31,17 +34,24 @@ class Sent(MetricExporter):
         super().__init__(temporality)
         self.data: list[Any] = []
         self.flushed = self.stopped = 0
+        self.times: list[float] = []
+        self.succeeds = True
 
-    def export(self, metrics_data: MetricsData, *_: Any, **__: Any) -> MetricExportResult:
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 0, **_: Any
+    ) -> MetricExportResult:
         self.data.append(metrics_data)
-        return MetricExportResult.SUCCESS
+        self.times.append(timeout_millis)
+        return MetricExportResult.SUCCESS if self.succeeds else MetricExportResult.FAILURE
 
     def force_flush(self, timeout_millis: float = 0) -> bool:
         self.flushed += 1
-        return True
+        self.times.append(timeout_millis)
+        return self.succeeds
 
     def shutdown(self, timeout_millis: float = 0, **_: Any) -> None:
         self.stopped += 1
+        self.times.append(timeout_millis)
 
 
 class Exported:
@@ -201,3 +211,52 @@ def test_what_is_not_ours_is_handed_on(registry: Registry, clock: FakeClock) -> 
     assert exported.sent.flushed == 1
     exported.close()
     assert exported.sent.stopped == 1
+
+
+NOTHING = MetricsData([])
+
+
+def test_the_time_there_is_is_handed_on(registry: Registry) -> None:
+    """
+    Who names no time gives as much as the SDK does.
+    """
+    sent = Sent()
+    exporter = DurationExporter(sent, registry)
+    exporter.export(NOTHING)
+    exporter.force_flush()
+    exporter.shutdown()
+    exporter.export(NOTHING, 1)
+    exporter.force_flush(2)
+    exporter.shutdown(3)
+    orders = (MetricExporter.export, MetricExporter.force_flush, MetricExporter.shutdown)
+    usual = [signature(order).parameters["timeout_millis"].default for order in orders]
+    assert sent.times == [*usual, 1, 2, 3]
+
+
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_what_became_of_it_is_handed_back(registry: Registry, succeeds: bool) -> None:
+    """
+    A reader is told by it what the exporter said.
+    """
+    sent = Sent()
+    sent.succeeds = succeeds
+    exporter = DurationExporter(sent, registry)
+    assert (exporter.export(NOTHING) is MetricExportResult.SUCCESS) is succeeds
+    assert exporter.force_flush() is succeeds
+
+
+def test_durations_go_with_other_metrics(registry: Registry, clock: FakeClock) -> None:
+    """
+    Without others there is nothing to add them to; without names there are none, and no metric.
+    """
+    sent = Sent()
+    exporter = DurationExporter(sent, registry)
+    others = MetricsData([ResourceMetrics(Resource({}), [], "")])
+    exporter.export(others)
+    make(registry)
+    exporter.export(NOTHING)
+    exporter.export(others)
+    scopes = [[each.scope_metrics for each in data.resource_metrics] for data in sent.data]
+    assert scopes[:2] == [[[]], []]
+    (((scope,),),) = scopes[2:]
+    assert [metric.name for metric in scope.metrics] == ["resilience.call.duration"]

@@ -9,6 +9,7 @@ import sys
 import weakref
 from collections import Counter
 from collections.abc import Iterator
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -17,8 +18,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from resilience import Command, ConfigurationError, Override, Registry, State, deadline
-from resilience.opentelemetry import instrument
+from resilience import Command, ConfigurationError, Override, Registry, Snapshot, State, deadline
+from resilience.opentelemetry import instrument, metrics
 from resilience.opentelemetry.metrics import METRICS
 from resilience.prometheus import ResilienceCollector
 from tests.support.runtime import FakeClock, Runtime
@@ -274,6 +275,42 @@ def test_the_states_follow_the_circuit(
     assert sum(collected.series(overrides).values()) == 0
 
 
+def test_the_window_shows_its_share_of_errors(
+    registry: Registry, clock: FakeClock, collected: Collected, shown: Any
+) -> None:
+    """
+    The ratio that the circuit decides by, 0 to 1.
+    """
+    cmd = registry.command("db")
+    for _ in range(3):
+        cmd.call(len, "abc")
+    cmd.acquire().fail()
+    assert collected.series("resilience.window.calls") == {("db",): 4}
+    assert collected.series("resilience.window.error_ratio") == {("db",): 0.25}
+
+
+@pytest.mark.parametrize("installed", ["1.2.3", None])
+def test_the_scope_has_our_version(
+    registry: Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, installed: str | None
+) -> None:
+    """
+    It is that of the package; of a mere checkout nobody knows it.
+    """
+
+    def told(name: str) -> str:
+        if installed is None:
+            raise metadata.PackageNotFoundError(name)
+        return {"python-resilience": installed}[name]
+
+    registry.command("db")
+    collected = Collected()
+    monkeypatch.setattr(metadata, "version", told)
+    with instrument(registry, meter_provider=collected.provider):
+        data: Any = collected.reader.get_metrics_data()
+    assert data.resource_metrics[0].scope_metrics[0].scope.version == installed
+    collected.provider.shutdown()
+
+
 # -- at what cost
 
 
@@ -290,16 +327,18 @@ def test_one_collection_takes_each_snapshot_once(
         return 0
 
     quiet = Registry(clock=counting)
-    quiet.command("db")
+    quiet.command("only here")
     with instrument(quiet, meter_provider=collected.provider):
         collected.metrics()
         before = reads["clock"]
         collected.metrics()
         assert reads["clock"] - before == 1
-        kept = weakref.ref(quiet._entries["db"])
-        quiet.remove("db")
+        kept = weakref.ref(quiet._entries["only here"])
+        quiet.remove("only here")
         gc.collect()
         assert kept() is None
+    names = {each.name for each in gc.get_objects() if isinstance(each, Snapshot)}
+    assert "only here" not in names
 
 
 def test_two_readers_each_see_the_present(registry: Registry, clock: FakeClock) -> None:
@@ -452,6 +491,26 @@ def test_the_global_provider_may_come_later() -> None:
         timeout=30,
     )
     assert (done.stdout, done.stderr) == ("well\n", "")
+
+
+def test_the_global_provider_has_its_instruments_once(
+    registry: Registry,
+    clock: FakeClock,
+    collected: Collected,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """
+    Whether it is named or not, and however many registries it shows.
+    """
+    monkeypatch.setattr(metrics, "_of_all", [])
+    monkeypatch.setattr(metrics, "get_meter_provider", lambda: collected.provider)
+    other = Registry()
+    registry.command("one")
+    other.command("two")
+    with instrument(registry), instrument(other, meter_provider=collected.provider):
+        assert collected.series("resilience.in_flight").keys() == {("one",), ("two",)}
+    assert caplog.records == []
 
 
 def test_a_callback_that_fails_is_the_sdks_to_tell(

@@ -285,8 +285,16 @@ def test_without_a_span_or_a_sample_nothing_is_made(registry: Registry, clock: F
     """
     Where nobody records, an event is nothing.
     """
+    made: list[str] = []
+
+    class Deaf(trace.NonRecordingSpan):
+        def add_event(self, name: str, *_: Any, **__: Any) -> None:
+            made.append(name)
+
     cmd = make(registry)
-    cmd.acquire().fail()
+    with trace.use_span(Deaf(trace.INVALID_SPAN_CONTEXT)):
+        cmd.acquire().fail()
+    assert made == []
     unsampled = Traced(sampler=ALWAYS_OFF)
     with unsampled.span("request"):
         cmd.reset()

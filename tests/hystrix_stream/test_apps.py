@@ -12,9 +12,9 @@ import pytest
 
 from resilience import ConfigurationError, Registry
 from resilience.hystrix_stream import AsgiApp, WsgiApp
-from resilience.hystrix_stream._reply import Request
+from resilience.hystrix_stream._reply import Request, Stream
 from resilience.testing import FakeClock
-from tests.support.visitor import AsgiVisitor
+from tests.support.visitor import AsgiVisitor, WsgiVisitor, events
 
 Visiting = Callable[..., Any]
 
@@ -180,6 +180,25 @@ def test_too_many_streams_are_refused(visiting: Visiting) -> None:
     assert [visit.status for visit in visits] == [200, 200, 200]
 
 
+def test_by_default_some_streams_may_be_open(visiting: Visiting) -> None:
+    """A hundred, or five where each has a thread of the server."""
+    visitor = visiting()
+    request = Request("GET", "/live.stream", "", "", {})
+    found = [visitor.site.answer(request) for _ in range(101)]
+    room = 5 if isinstance(visitor, WsgiVisitor) else 100
+    assert [isinstance(each, Stream) for each in found] == [True] * room + [False] * (101 - room)
+
+
+def test_by_default_a_thousand_commands_are_shown(clock: FakeClock, registry: Registry) -> None:
+    """One more is counted, by either kind of app."""
+    for number in range(1001):
+        registry.command(f"c{number}")
+    for app in (AsgiApp(registry, clock=clock), WsgiApp(registry, clock=clock)):
+        stream: Any = app._site.answer(Request("GET", "/live.stream", "", "", {}))
+        (event,) = events(stream.next())
+        assert (len(event["rows"]), event["left_out"], event["interval"]) == (1000, 1, 1)
+
+
 def test_a_look_at_many_names_leaves_the_loop_alone(clock: FakeClock, registry: Registry) -> None:
     """More than a hundred names are read on a worker thread."""
     threads = set()
@@ -233,6 +252,8 @@ def test_served_alone_it_begins_and_ends_with_the_server(
     clock.run(lambda: app({"type": "lifespan"}, receive, send), backend=backend)
     clock.run(lambda: app({"type": "websocket"}, receive, send), backend=backend)
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete", "websocket.close"]
+    clock.run(lambda: app({"type": "of.the.future"}, receive, send), backend=backend)
+    assert len(sent) == 3
 
 
 @pytest.mark.parametrize("app", [AsgiApp, WsgiApp])

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -7,8 +10,9 @@ import pytest
 
 from resilience import Command, Override, Registry, State
 from resilience.hystrix_stream import AsgiApp, Control, WsgiApp
+from resilience.hystrix_stream._control import LONGEST_BODY
 from resilience.testing import FakeClock
-from tests.support.visitor import OURS, AsgiVisitor
+from tests.support.visitor import OURS, AsgiVisitor, WsgiVisitor
 
 Visiting = Callable[..., Any]
 OPEN = {"name": "users", "action": "force_open"}
@@ -117,7 +121,6 @@ def test_in_wsgi_an_async_authorize_is_refused(cmd: Command, visiting: Visiting)
 
 def test_in_wsgi_a_coroutine_is_no_yes(clock: FakeClock, registry: Registry, cmd: Command) -> None:
     """Not even that of an async function in disguise."""
-    from tests.support.visitor import WsgiVisitor
 
     async def no(control: Control) -> bool:
         return False
@@ -234,3 +237,66 @@ def test_a_client_that_leaves_in_between_changes_nothing(
     }  # fmt: skip
     clock.run(lambda: app(scope, receive, send), backend=backend)
     assert (sent, cmd.override) == ([], None)
+
+
+def control(size: int) -> bytes:
+    """Return a control of so many bytes."""
+    return json.dumps(OPEN).encode().ljust(size)
+
+
+@pytest.mark.parametrize(("size", "status"), [(LONGEST_BODY, 200), (LONGEST_BODY + 1, 413)])
+def test_the_longest_control_is_read(
+    visiting: Visiting, cmd: Command, size: int, status: int
+) -> None:
+    """One byte more is too much, though it be blank."""
+    assert visiting(authorize=yes).post("/control", control(size)).status == status
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("more", [b" ", b" " * 100_000])
+def test_of_too_long_a_body_no_more_is_kept_than_tells_so(
+    clock: FakeClock, registry: Registry, cmd: Command, more: bytes, backend: Any
+) -> None:
+    """It is received to its end, and refused, also where a control would fit its beginning."""
+    inbox = [control(LONGEST_BODY), *[more] * 100]
+    statuses: list[int] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": inbox.pop(0), "more_body": bool(inbox)}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/control",
+        "headers": [(name.encode(), value.encode()) for name, value in OURS.items()],
+    }  # fmt: skip
+    app = AsgiApp(registry, authorize=yes, clock=clock)
+    clock.run(lambda: app(scope, receive, send), backend=backend)
+    tracemalloc.start()
+    inbox = [control(LONGEST_BODY), *[more] * 100]
+    clock.run(lambda: app(scope, receive, send), backend=backend)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (statuses, inbox, cmd.override) == ([413, 413], [], None)
+    assert peak < 1_000_000
+
+
+def test_in_wsgi_no_more_of_a_body_is_read_than_tells_so(
+    clock: FakeClock, registry: Registry, cmd: Command
+) -> None:
+    """However long it says it is; and of a short one no more than there is."""
+    asked: list[int] = []
+
+    class Body(io.BytesIO):
+        def read(self, size: Any = -1) -> bytes:
+            asked.append(size)
+            return super().read(size)
+
+    def send(body: bytes) -> int:
+        visitor = WsgiVisitor(WsgiApp(registry, authorize=yes, clock=clock), clock)
+        return visitor.post("/control", body, **{"wsgi.input": Body(body)}).status
+
+    assert [send(control(size)) for size in (100, 1_000_000)] == [200, 413]
+    assert asked == [100, LONGEST_BODY + 1]

@@ -156,6 +156,34 @@ def test_readers_share_a_look(clock: FakeClock, registry: Registry, cmd: Command
     assert shared.look().version == 2
 
 
+def test_a_reader_may_be_early_by_a_tenth(clock: FakeClock, registry: Registry) -> None:
+    """Who has slept for an interval finds a new look, although sleep is not exact."""
+    shared = feed(registry, clock)
+    shared.look()
+    clock.advance(0.89)
+    assert shared.look().version == 1
+    clock.advance(0.01)
+    assert shared.look().version == 2
+
+
+def test_new_pages_share_their_first_event(
+    clock: FakeClock, registry: Registry, cmd: Command
+) -> None:
+    """What is sent to all who come within an interval is made once."""
+    shared = feed(registry, clock)
+    assert shared.page(None)[1] is shared.page(None)[1]
+
+
+@pytest.mark.parametrize(("names", "is_long"), [(100, False), (101, True)])
+def test_more_than_a_hundred_names_are_many(names: int, is_long: bool) -> None:
+    """From the first look on, on a clock that begins with zero."""
+    registry = Registry(clock=lambda: 0)
+    for number in range(names):
+        registry.command(f"c{number}")
+    shared = Feed(registry, interval=1.0, max_commands=1000, clock=lambda: 0, facts={})
+    assert shared.is_long is is_long
+
+
 def test_nothing_is_read_while_nobody_looks(clock: FakeClock, registry: Registry) -> None:
     """An app that is asked for nothing has looked at nothing."""
     shared = feed(registry, clock)

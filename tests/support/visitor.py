@@ -33,6 +33,7 @@ class Visit:
     chunks: list[bytes] = attrs.field(factory=list)
     times: list[float] = attrs.field(factory=list)
     over: float = 0.0
+    ended: bool = False
 
     @property
     def body(self) -> bytes:
@@ -143,6 +144,8 @@ class AsgiVisitor:
                 visit.headers = {k.decode(): v.decode() for k, v in message["headers"]}
                 return
             assert message["type"] == "http.response.body"
+            assert not visit.ended  # servers drop what comes after the end
+            visit.ended = not message.get("more_body", False)
             visit.chunks.append(message["body"])
             visit.times.append(round(self.clock.time() - began, 3))
 
@@ -190,7 +193,8 @@ class WsgiVisitor:
             HTTP_HOST="app.example", **extra,
         )  # fmt: skip
         if body:
-            environ.update({"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)})
+            environ["CONTENT_LENGTH"] = str(len(body))
+            environ["wsgi.input"] = extra.get("wsgi.input") or io.BytesIO(body)
         for name, value in (headers or {}).items():
             key = name.upper().replace("-", "_")
             environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value

@@ -113,6 +113,8 @@ def test_a_stream_goes_on_as_long_as_it_is_read(visiting: Visiting, registry: Re
         ("?delay=2000&delay=3000", 2),
         ("?" + "&".join("abcdefghijklmnopqrstuvwxyz"), 1),
         ("?x=%ff&delay=4000", 4),
+        (f"?{'x=1&' * 19}delay=4000", 4),
+        (f"?{'x=1&' * 20}delay=4000", 1),
     ],
 )
 def test_delay_is_bounded(visiting: Visiting, query: str, delay: float) -> None:
@@ -175,6 +177,9 @@ def test_too_many_streams_are_refused(visiting: Visiting) -> None:
     assert visitor.get("/").status == 200
     assert visitor.head("/live.stream").status == 200
     other.close()
+    other.close()
+    other = visitor.site.answer(Request("GET", "/live.stream", "", "", {}))
+    assert visitor.get("/hystrix.stream").status == 503
     other.close()
     visits = [visitor.get("/live.stream", stays=1) for _ in range(3)]
     assert [visit.status for visit in visits] == [200, 200, 200]

@@ -210,6 +210,69 @@ def test_every_rolling_count_is_its_own(
     )
 
 
+def test_what_does_not_exist_here_is_neutral(registry: Registry, reader: Reader) -> None:
+    """Fields that Java has for what this library does not do say that nothing of it was done."""
+    registry.command("users").call(len, "abc")
+    reader.read()
+    assert (
+        differs(
+            reader.command(),
+            rollingCountExceptionsThrown=0,
+            rollingCountFallbackMissing=0,
+            rollingCountCollapsedRequests=0,
+            rollingCountEmit=0,
+            rollingCountFallbackEmit=0,
+            rollingCountResponsesFromCache=0,
+            rollingCountThreadPoolRejected=0,
+            propertyValue_executionIsolationThreadInterruptOnTimeout=False,
+            propertyValue_executionIsolationThreadPoolKeyOverride=None,
+            propertyValue_requestCacheEnabled=False,
+            propertyValue_requestLogEnabled=False,
+        )
+        == {}
+    )
+
+
+def test_what_was_refused_was_no_task_of_the_pool(registry: Registry, reader: Reader) -> None:
+    """Neither by the circuit nor for want of a slot; what was executed was one anyhow."""
+    cmd = registry.command("users", max_concurrency=1, ignore=KeyError)
+    reader.read()
+    cmd.call(len, "abc")
+    fail(cmd, KeyError("ignored"))
+    fail(cmd)
+    with cmd.acquire():
+        fail(cmd)  # full
+    cmd.force_open()
+    for _ in range(5):
+        fail(cmd)
+    event = reader.pool()
+    assert (
+        differs(
+            event,
+            currentCompletedTaskCount=4,
+            currentTaskCount=4,
+            rollingCountThreadsExecuted=4,
+            rollingCountCommandRejections=1,
+        )
+        == {}
+    )
+
+
+def test_the_shortest_setting_is_a_millisecond(registry: Registry, reader: Reader) -> None:
+    """None is rounded to zero, which would mean that there is no timeout."""
+    registry.command("users", timeout=0.0001, sleep_window=0.0014)(len)
+    command, _ = reader.read()
+    assert (
+        differs(
+            command,
+            propertyValue_executionTimeoutInMilliseconds=1,
+            propertyValue_executionIsolationThreadTimeoutInMilliseconds=1,
+            propertyValue_circuitBreakerSleepWindowInMilliseconds=1,
+        )
+        == {}
+    )
+
+
 def test_fallbacks_are_counted_by_how_they_ended(registry: Registry, reader: Reader) -> None:
     """A fallback that answers leaves no exception; one that fails or may not run does."""
     answers = registry.command("users", fallback=lambda error: "anonymous", volume_threshold=99)

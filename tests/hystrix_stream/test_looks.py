@@ -3,12 +3,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import attrs
 import pytest
 
-from resilience import CircuitOpenError, Command, Outcome, Registry
+from resilience import CircuitOpenError, Command, Outcome, Override, Registry, Window
 from resilience.hystrix_stream._feed import NOTHING_NEW, PING, Feed
 from resilience.hystrix_stream._rolling import MARKS, Past, Rolling, percentiles
-from resilience.hystrix_stream._rows import COLUMNS
+from resilience.hystrix_stream._rows import COLUMNS, row
 from resilience.testing import FakeClock
 from tests.support.visitor import events
 
@@ -85,6 +86,56 @@ def test_a_pause_is_not_spread_over_the_window(clock: FakeClock, cmd: Command) -
         cmd.call(len, "abc")
     rolling = past.look(cmd.snapshot())
     assert (rolling.span, ok(rolling)) == (0, 0)
+
+
+@pytest.mark.parametrize(("pause", "span"), [(20.0, 20.0), (20.001, 0.0)])
+def test_a_past_is_of_use_for_half_a_window_and_five_seconds_more(
+    clock: FakeClock, cmd: Command, pause: float, span: float
+) -> None:
+    """Who comes back within them goes on with what was; later on it begins anew."""
+    past = Past()
+    past.look(cmd.snapshot())
+    clock.advance(pause)
+    assert past.look(cmd.snapshot()).span == span
+
+
+def test_time_passes_for_the_idle_too(clock: FakeClock, cmd: Command) -> None:
+    """Where nothing happens the span grows up to the window, and the counts stay."""
+    past = Past()
+    past.look(cmd.snapshot())
+    cmd.call(len, "abc")
+    found = []
+    for _ in range(4):
+        clock.advance(3)
+        rolling = past.look(cmd.snapshot())
+        found.append((rolling.span, ok(rolling), sum(rolling.rates)))
+    assert found == [(3, 1, 1 / 3), (6, 1, 0), (9, 1, 0), (12, 1, 0)]
+
+
+def test_rates_are_those_since_the_last_look(clock: FakeClock, cmd: Command) -> None:
+    """However soon that is; of two looks at one instant the second knows of no rate."""
+    past = Past()
+    past.look(cmd.snapshot())
+    found = []
+    for pause in (0.5, 0, 2):
+        clock.advance(pause)
+        cmd.call(len, "abc")
+        found.append(past.look(cmd.snapshot()).rates[Outcome.SUCCESS.place])
+    assert found == [2, 0, 0.5]
+
+
+def test_a_window_is_told_apart_by_its_sixtieths(clock: FakeClock, registry: Registry) -> None:
+    """With a look at each of them, a call is counted for a window and no longer."""
+    cmd = registry.command("users", rolling_window=60.0)
+    past = Past()
+    past.look(cmd.snapshot())
+    counts = []
+    for second in range(1, 62):
+        clock.advance(1)
+        if second == 1:
+            cmd.call(len, "abc")
+        counts.append(ok(past.look(cmd.snapshot())))
+    assert counts == [1] * 60 + [0]
 
 
 def test_a_short_pause_loses_nothing(clock: FakeClock, cmd: Command) -> None:
@@ -303,6 +354,74 @@ def test_a_row_says_what_an_operator_asks(
     }
     assert row["reason"].startswith("2 of 3 calls failed")
     assert 0 <= row["p50"] <= row["p90"] <= row["p99"]
+
+
+def test_a_row_is_rounded_as_it_is_shown(clock: FakeClock, cmd: Command) -> None:
+    """Counts and rates to a tenth, milliseconds too, instants to a hundredth of a second."""
+    snapshot = attrs.evolve(
+        cmd.snapshot(),
+        at=20.333,
+        retry_after=1.0,
+        moved_at=12.345678,
+        override=Override.SHADOW,
+        window=Window(calls=3, failures=1, slow=0, error_percent=100 / 3),
+    )
+    rolling = Rolling(
+        span=3.0,
+        outcomes=(1, 2, 4, 8, 16, 32, 64, 128),
+        fallbacks=(1, 2, 4),
+        executed=1,
+        mean=1.0,
+        durations=(0.1, 0.2, 1.23456, 0.3, 2.34567, 0.4, 3.45678, 0.5, 0.6),
+        most_in_flight=0,
+        rates=(1.01, 2.02, 4.04, 8.08, 16.16, 32.32, 64.64, 128.28),
+    )
+    found = dict(zip(COLUMNS, row("users", snapshot, rolling), strict=True))
+    expected = {
+        "override": "shadow",
+        "error_percent": 33.3,
+        "rate": 85.0,
+        "answered": 193.9,  # succeeded, ignored and cancelled
+        "failed": 6.1,  # failed and timed out
+        "refused": 56.6,  # short-circuited, bulkhead full and expired
+        "fallbacks": 2.3,
+        "p50": 1234.6,
+        "p90": 2345.7,
+        "p99": 3456.8,
+        "moved_at": 12.35,
+        "retry_at": 21.33,
+    }
+    assert {key: found[key] for key in expected} == expected
+    idle = row("users", snapshot, rolling._replace(executed=0, span=0))
+    unknown = dict(zip(COLUMNS, idle, strict=True))
+    assert [unknown[key] for key in ("rate", "fallbacks", "p50", "p90", "p99")] == [
+        None, 0.0, None, None, None,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("failures", "trouble"), [(0, 0), (1, 22 + 1), (9, 22 + 9), (10, 22 + 10)])
+def test_trouble_grows_by_each_tenth_of_errors(
+    clock: FakeClock, registry: Registry, failures: int, trouble: int
+) -> None:
+    """Within one level, of which a name that fails has the second."""
+    cmd = registry.command("users", volume_threshold=99)
+    for number in range(10):
+        permit = cmd.acquire()
+        if number < failures:
+            permit.fail(OSError())
+        else:
+            permit.succeed()
+    (event,) = events(feed(registry, clock).page(None)[1])
+    assert rows(event)[0]["trouble"] == trouble
+
+
+def test_an_event_tells_its_instant_in_milliseconds(
+    clock: FakeClock, registry: Registry, cmd: Command
+) -> None:
+    """On the registry's clock, as the instants of its rows."""
+    clock.advance(0.123456)
+    (event,) = events(feed(registry, clock).page(None)[1])
+    assert event["now"] == 1000.123
 
 
 def test_trouble_comes_first_and_the_rest_is_counted(clock: FakeClock, registry: Registry) -> None:

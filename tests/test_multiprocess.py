@@ -366,21 +366,42 @@ def test_no_scrape_finds_a_file_that_is_half_made(folder: Path) -> None:
     assert not list(folder.iterdir())
 
 
-def test_a_dead_process_is_in_no_state(folder: Path, registry: Registry, users: Command) -> None:
+def test_a_dead_process_is_in_no_state(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Its live gauges go with the next flush of another one, whether its master says so or not.
     """
-    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
-        pass
-    parent, mine = os.getppid(), os.getpid()
-    for process in (dead.pid, parent, 1, mine):
+    alive, dead, of_others, mine = 101, 102, 103, os.getpid()
+
+    def kill(process: int, signal: int) -> None:
+        assert signal == 0  # which only asks
+        if process == dead:
+            raise ProcessLookupError
+        if process == of_others:
+            raise PermissionError
+
+    monkeypatch.setattr(os, "kill", kill)
+    for process in (alive, dead, of_others, mine):
         (folder / f"gauge_livesum_{process}.db").touch()
+        (folder / f"gauge_livemax_{process}.db").touch()
         (folder / f"gauge_all_{process}.db").touch()
     (folder / "gauge_livesum_x.db").touch()
     forget_the_dead(folder)
     left = {path.name for path in folder.glob("gauge_live*")}
-    assert left == {f"gauge_livesum_{process}.db" for process in (parent, 1, mine, "x")}
-    assert len(list(folder.glob("gauge_all*"))) == len({dead.pid, parent, 1, mine})
+    kinds, living = ("livesum", "livemax"), (alive, of_others, mine)
+    kept = {f"gauge_{kind}_{process}.db" for kind in kinds for process in living}
+    assert left == {*kept, "gauge_livesum_x.db"}
+    assert len(list(folder.glob("gauge_all*"))) == 4
+
+
+def test_a_process_that_ended_is_in_no_state(folder: Path) -> None:
+    """
+    The system is asked, and says so.
+    """
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    (folder / f"gauge_livesum_{dead.pid}.db").touch()
+    forget_the_dead(folder)
+    assert list(folder.iterdir()) == []
 
 
 # -- its life

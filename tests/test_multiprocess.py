@@ -27,8 +27,11 @@ from resilience.prometheus import (
     multiprocess,
     start_multiprocess_writer,
 )
+from resilience.prometheus import files as its_files
 from resilience.prometheus.files import forget_the_dead, prepare
+from resilience.prometheus.ledger import OTHER
 from tests.support.runtime import FakeClock
+from tests.support.threads import Caller
 
 NEVER = 3600.0
 """An interval that no test waits for: it flushes by itself."""
@@ -209,6 +212,28 @@ def test_what_does_not_change_is_not_written(
     assert 3 <= len(writes) <= 6, writes
 
 
+def test_a_series_has_one_place_in_the_files(
+    folder: Path, registry: Registry, users: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    prometheus_client keeps each place that it is asked for, so it is asked once.
+    """
+    writer = start(registry)
+    asked: list[str] = []
+    places: Any = values.ValueClass
+
+    def place(*args: Any, **options: Any) -> Any:
+        asked.append(args[2])
+        return places(*args, **options)
+
+    monkeypatch.setattr(values, "ValueClass", place)
+    for _ in range(3):
+        users.call(dict)
+        writer.flush()
+    assert asked == []
+    assert value(merged(folder), "resilience_calls_total", outcome="success") == 3
+
+
 @pytest.mark.promise("J2", "J7")
 def test_counters_go_on_when_a_name_is_made_anew(
     folder: Path, registry: Registry, clock: FakeClock
@@ -266,27 +291,41 @@ def test_a_removed_name_is_in_no_state(folder: Path, registry: Registry, users: 
     """
     Its series stay, for nothing leaves the files; but no worker has it in any state any more.
     """
+    users.call(dict)
     users.force_open()
     writer = start(registry)
-    assert value(merged(folder), "resilience_circuit_override", override="open") == 1
+    before = merged(folder)
+    assert value(before, "resilience_circuit_override", override="open") == 1
     registry.remove("users")
     writer.flush()
     gauges = {family.name for family in CATALOGUE if family.mode}
-    assert {number for (metric, _), number in merged(folder).items() if metric in gauges} == {0}
+    after = merged(folder)
+    assert {number for (metric, _), number in after.items() if metric in gauges} == {0}
+    counts = [key for key in before if key[0] not in gauges]
+    assert {key: after[key] for key in counts} == {key: before[key] for key in counts}
 
 
-def test_other_bounds_lose_no_call(folder: Path, registry: Registry, users: Command) -> None:
+@pytest.mark.parametrize("old", [(0.1, 0.2), (0.5, 6)])
+def test_other_bounds_lose_no_call(
+    folder: Path, registry: Registry, clock: FakeClock, old: tuple[float, ...]
+) -> None:
     """
     When latency_buckets change, calls that were counted by the old ones stay counted.
+
+    Also by a bound that both have.
     """
+    users = registry.command("users", latency_buckets=old)
     writer = start(registry)
-    users.call(dict)
-    users.call(dict)
+    users.call(clock.advance, 0.25)
     writer.flush()
     users.configure(latency_buckets=(0.5, 7))
-    users.call(dict)
+    for _ in range(2):
+        users.call(clock.advance, 0.25)
+        users.call(clock.advance, 8)
     writer.flush()
-    assert value(merged(folder), "resilience_call_duration_seconds_count", outcome="success") == 3
+    found = merged(folder)
+    assert value(found, "resilience_call_duration_seconds_count", outcome="success") == 5
+    assert value(found, "resilience_call_duration_seconds_sum", outcome="success") == 16.75
 
 
 @pytest.mark.promise("J5")
@@ -326,6 +365,45 @@ def test_gauges_of_the_rest_are_merged_as_those_of_workers(
     assert value(found, "resilience_setting", "1", setting="sleep_window") == 1
 
 
+def test_when_the_rest_is_gone_it_is_in_no_state(folder: Path, registry: Registry) -> None:
+    """
+    The series that its names had together stay, at zero.
+    """
+    writer = start(registry, max_names=1)
+    for name in ("own", "one", "two"):
+        registry.command(name).force_open()
+    writer.flush()
+    assert value(merged(folder), "resilience_circuit_override", "other", override="open") == 2
+    registry.remove("one")
+    registry.remove("two")
+    writer.flush()
+    found = merged(folder)
+    assert value(found, "resilience_circuit_override", "other", override="open") == 0
+    assert value(found, "resilience_setting", "other", setting="error_percent") == 0
+    assert value(found, "resilience_circuit_override", "own", override="open") == 1
+
+
+def test_what_is_added_up_is_written_in_one_step(
+    folder: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A scrape may come at any time, and finds no less than there is.
+    """
+    for name in ("own", "one", "two"):
+        registry.command(name)
+    files: Any = values.ValueClass
+    plain, written = files.set, []
+
+    def spy(self: Any, number: float, *args: Any) -> None:
+        if "resilience_circuit_state" in self._key and '"closed"' in self._key:
+            written.append(number)
+        plain(self, number, *args)
+
+    monkeypatch.setattr(files, "set", spy)
+    start(registry, max_names=1)
+    assert written == [1, 2]  # that of `own`, and of the rest
+
+
 @pytest.mark.promise("J4")
 @pytest.mark.parametrize("key", ['"', "\n", "\0", "\ud800", "\\", "x" * 10_000, " "], ids=range(7))
 def test_hostile_names_break_no_file(folder: Path, registry: Registry, key: str) -> None:
@@ -338,6 +416,25 @@ def test_hostile_names_break_no_file(folder: Path, registry: Registry, key: str)
 
 
 # -- the files
+
+
+def test_a_file_begins_as_prometheus_client_would_begin_it(folder: Path) -> None:
+    """
+    There is one for each kind of metric, and nothing is done to one that is there.
+    """
+    its = folder / "its"
+    MmapedDict(str(its)).close()
+    empty = its.read_bytes()
+    its.unlink()
+    prepare(folder)
+    kinds = ("counter", "gauge_livemax", "gauge_livesum", "histogram")
+    made = sorted(folder.iterdir())
+    assert [path.name for path in made] == [f"{kind}_{os.getpid()}.db" for kind in kinds]
+    assert {path.read_bytes() for path in made} == {empty}
+    made[0].write_bytes(b"of a metric")
+    prepare(folder)
+    assert sorted(folder.iterdir()) == made
+    assert made[0].read_bytes() == b"of a metric"
 
 
 def test_no_scrape_finds_a_file_that_is_half_made(folder: Path) -> None:
@@ -393,6 +490,36 @@ def test_a_dead_process_is_in_no_state(folder: Path, monkeypatch: pytest.MonkeyP
     assert len(list(folder.glob("gauge_all*"))) == 4
 
 
+def test_another_worker_may_be_at_the_files_of_the_dead(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Who comes second finds nothing to do.
+    """
+    path = folder / "gauge_livesum_102.db"
+    path.touch()
+
+    def kill(process: int, signal: int) -> None:
+        path.unlink()
+        raise ProcessLookupError
+
+    monkeypatch.setattr(os, "kill", kill)
+    forget_the_dead(folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_where_a_signal_would_end_a_process_none_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Only POSIX has a signal that merely asks; elsewhere nobody is taken for dead.
+    """
+    sent: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda process, signal: sent.append(process))
+    monkeypatch.setattr(os, "name", "nt")
+    gone = its_files._is_gone(102)
+    monkeypatch.undo()
+    assert (gone, sent) == (False, [])
+
+
 def test_a_process_that_ended_is_in_no_state(folder: Path) -> None:
     """
     The system is asked, and says so.
@@ -421,18 +548,57 @@ def test_it_writes_by_itself(folder: Path, registry: Registry, users: Command) -
     )
 
 
+def test_between_two_times_an_interval_passes(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    As long as it was asked for; a second, if nothing was said.
+    """
+    waits: list[float] = []
+
+    class Over(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            if timeout is not None:
+                waits.append(timeout)
+            return True
+
+    monkeypatch.setattr(multiprocess, "Event", Over)
+    for options in ({"interval": 7}, {"interval": timedelta(hours=1)}, {}):
+        start_multiprocess_writer(registry=registry, **options).stop()
+    assert waits == [7, 3600, 1]
+
+
 def test_starting_twice_is_harmless(folder: Path, registry: Registry, users: Command) -> None:
     """
     There is one writer, with one thread, and each call is counted once.
     """
-    before = threading.active_count()
+    before = set(threading.enumerate())
     writers = {start(registry), start(registry), start_multiprocess_writer(1800, registry=registry)}
     assert len(writers) == 1
-    assert threading.active_count() == before + 1
+    (thread,) = set(threading.enumerate()) - before
+    assert thread.daemon  # the process ends without waiting for it
     users.call(dict)
     for writer in writers:
         writer.flush()
     assert value(merged(folder), "resilience_calls_total", outcome="success") == 1
+
+
+def test_the_files_are_there_before_the_first_name(folder: Path, registry: Registry) -> None:
+    """
+    prometheus_client would make each as its first series comes, and not in one step.
+    """
+    start(registry)
+    assert len(list(folder.glob("*.db"))) == 4
+
+
+def test_there_is_room_for_a_thousand_names(registry: Registry) -> None:
+    """
+    Unless it is told otherwise, and no more.
+    """
+    ledger = start(registry)._ledger
+    assert {ledger._shown(f"{number}") for number in range(1000)} == {*map(str, range(1000))}
+    assert ledger._shown("1000") == OTHER
+    assert ledger._shown("999") == "999"
 
 
 def test_it_can_be_stopped_and_started_again(
@@ -574,6 +740,39 @@ def test_a_forked_child_has_a_writer_of_its_own(
     found = merged(folder)
     assert value(found, "resilience_calls_total", outcome="success") == 4
     assert len({path.stem.rpartition("_")[2] for path in folder.glob("*.db")}) == 2
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_what_was_counted_before_a_fork_is_written_before_it(
+    folder: Path, registry: Registry, users: Command, stopped: bool
+) -> None:
+    """
+    Unless the writer was stopped: then a fork writes nothing.
+    """
+    writer = start(registry)
+    if stopped:
+        writer.stop()
+    users.call(dict)
+    multiprocess._before()
+    try:
+        found = merged(folder)
+    finally:
+        multiprocess._in_parent()
+    assert value(found, "resilience_calls_total", outcome="success") == (not stopped)
+
+
+@forking
+def test_a_fork_leaves_no_lock_behind(registry: Registry) -> None:
+    """
+    Neither here nor in the child; another thread can stop the writer and start it again.
+    """
+    writer = start(registry)
+
+    def others() -> bool:
+        return Caller(lambda: (writer.stop(), start(registry))[1]).outcome().running
+
+    assert in_a_child(others) is True
+    assert others() is True
 
 
 @forking

@@ -999,6 +999,17 @@ def test_another_registry_in_the_same_exposition_is_refused(registry: Registry) 
     assert register(metrics, registry) is collector
 
 
+def test_another_registry_may_take_the_place_of_one_that_left(registry: Registry) -> None:
+    """
+    What is unregistered is shown no more, whoever comes after it.
+    """
+    metrics = CollectorRegistry()
+    metrics.unregister(register(metrics, Registry()))
+    registry.command("users")
+    assert register(metrics, registry).registry is registry
+    assert Scrape(metrics).names() == {"users"}
+
+
 def test_an_exposition_that_is_forgotten_is_not_kept(registry: Registry) -> None:
     """
     Nothing is kept of it but by its owner.
@@ -1075,6 +1086,16 @@ def test_a_scrape_during_interpreter_exit(then: str, told: str) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr, done.stdout.strip()) == (0, "", told)
+
+
+def test_an_interpreter_that_is_torn_down_shows_nothing(
+    metrics: CollectorRegistry, users: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Whoever still scrapes then gets an empty page, for nothing can be relied upon any more.
+    """
+    monkeypatch.setattr(sys, "is_finalizing", lambda: True)
+    assert list(metrics.collect()) == []
 
 
 def test_one_metric_can_be_asked_for(metrics: CollectorRegistry, users: Command) -> None:

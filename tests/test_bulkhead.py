@@ -16,11 +16,13 @@ from resilience import (
     Bulkhead,
     BulkheadFullError,
     CallRejected,
+    CircuitBreaker,
     Command,
     ConfigurationError,
     DeadlineExceededError,
     Outcome,
     Registry,
+    State,
     _waiting,
     deadline,
 )
@@ -348,6 +350,23 @@ def test_a_thread_waits_no_longer_than_its_deadline(
     assert bulkhead.snapshot().totals[Outcome.EXPIRED] == 1
 
 
+@pytest.mark.usefixtures("look_often")
+def test_a_thread_whose_wait_ends_just_before_its_deadline_has_not_expired(
+    watching: WatchingClock, watched: Registry
+) -> None:
+    """
+    With a nanosecond left it was the bulkhead that made it wait for too long.
+    """
+    bulkhead = Bulkhead(1, max_waiting=1, max_wait=5, registry=watched)
+    waits = watching.when(lambda: bulkhead.waiting == 1)
+    with bulkhead.acquire():
+        caller = Caller(deadline(5.000000001, clock=watching)(bulkhead(lambda: None)))
+        assert waits.wait(PATIENCE)
+        watching.advance(5)
+        with pytest.raises(BulkheadFullError):
+            caller.outcome()
+
+
 @pytest.mark.promise("D3")
 def test_a_thread_finds_the_waiting_room_full(watching: WatchingClock, watched: Registry) -> None:
     """
@@ -607,6 +626,34 @@ def test_a_recursive_call_takes_a_slot_for_each_level(run: Runtime, registry: Re
     assert bulkhead.in_flight == bulkhead.waiting == 0
 
 
+def test_who_holds_slots_elsewhere_may_wait(task: AsyncRuntime, registry: Registry) -> None:
+    """
+    A call that holds the only slot of one bulkhead waits for the only one of another.
+
+    A deadline in between holds no slot.
+    """
+    one = Bulkhead(1, max_waiting=1, registry=registry)
+    other = Bulkhead(1, max_waiting=1, registry=registry)
+
+    @one
+    async def outer() -> Any:
+        with deadline(60, clock=task.clock):
+            return await other(task.body(returns=3))()
+
+    async def scenario() -> Any:
+        permit = other.acquire()
+        async with anyio.create_task_group() as group:
+
+            async def frees() -> None:
+                await task.sleep(1)
+                permit.release()
+
+            group.start_soon(frees)
+            return await outer()
+
+    assert task.call(scenario) == 3
+
+
 def test_who_inherits_a_finished_call_may_wait(task: AsyncRuntime, registry: Registry) -> None:
     """
     A background task started inside a call that is over holds nothing of it: it may wait.
@@ -773,6 +820,27 @@ def test_several_names_share_one_bulkhead(run: Runtime, registry: Registry) -> N
     assert orders.snapshot().totals[Outcome.SUCCESS] == 1
     assert users.snapshot().totals[Outcome.SUCCESS] == 1
     assert bulkhead.in_flight == 0
+
+
+def test_a_bulkhead_and_the_circuit_of_its_name_know_nothing_of_each_other(
+    run: Runtime, registry: Registry
+) -> None:
+    """
+    What its calls come to moves no circuit, and a circuit that is open refuses none of them.
+    """
+    bulkhead = Bulkhead(1, name="db", registry=registry)
+    breaker = CircuitBreaker(name="db", registry=registry, volume_threshold=1)
+    fn = run.body(raises=ConnectionError)
+    guarded = bulkhead(fn)
+    assert isinstance(run.raised(guarded), ConnectionError)
+    assert breaker.snapshot().window.calls == 0
+    breaker.acquire().fail()
+    assert breaker.state is State.OPEN
+    run.raised(guarded)
+    with bulkhead.acquire():
+        pass
+    assert fn.body.calls == 2
+    assert breaker.snapshot().totals[Outcome.SHORT_CIRCUITED] == 0
 
 
 @pytest.mark.parametrize("wrong", [3, "pool", lambda: None], ids=["number", "name", "function"])

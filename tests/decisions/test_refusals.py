@@ -92,6 +92,26 @@ def test_a_deadline_of_nothing_refuses_at_once(
     assert scene.runs == 0
 
 
+def test_a_call_is_made_down_to_the_last_nanosecond(run: Runtime, registry: Registry) -> None:
+    """
+    A caller with one nanosecond left is not too late; one with none is.
+    """
+    scene = Scene(run, registry)
+    guarded = scene.guard(nothing)
+
+    async def scenario() -> tuple[Ended, Ended]:
+        with scene.within(1):
+            scene.block(1 - 1e-9)
+            first = await ended(guarded)
+            scene.block(1e-9)
+            return first, await ended(guarded)
+
+    first, second = scene.play(scenario)
+    assert first == Ended()
+    assert isinstance(second.error, DeadlineExceededError)
+    assert scene.runs == 1
+
+
 @pytest.mark.promise("E3", "A8")
 def test_an_expired_caller_consumes_no_trial(run: Runtime, registry: Registry) -> None:
     """

@@ -172,6 +172,41 @@ def test_an_expired_caller_s_shadowed_call_runs(run: Runtime, registry: Registry
     assert effect.window == NOTHING
 
 
+def test_a_caller_s_shadowed_call_expires_with_its_last_nanosecond(
+    run: Runtime, registry: Registry
+) -> None:
+    """
+    With one nanosecond left nothing is shadowed; with none the call would have been refused.
+    """
+    scene = shadowed(run, registry)
+    guarded = scene.guard(answers)
+    before = scene.snapshot
+
+    async def scenario() -> None:
+        with scene.within(1):
+            scene.block(1 - 1e-9)
+            await ended(guarded)
+            assert scene.since(before).shadowed == {}
+            scene.block(1e-9)
+            await ended(guarded)
+
+    scene.play(scenario)
+    assert scene.since(before).shadowed == {"expired": 1}
+
+
+def test_a_shadowed_call_holds_its_slot(run: Runtime, registry: Registry) -> None:
+    """
+    A call that the open circuit would refuse takes a slot all the same, as long as it runs.
+    """
+    scene = shadowed(run, registry)
+    scene.trip()
+
+    async def counts() -> int:
+        return scene.snapshot.in_flight
+
+    assert scene.play(lambda: ended(scene.guard(counts))) == Ended(1)
+
+
 def test_a_shadowed_call_counts_one_reason(run: Runtime, registry: Registry) -> None:
     """
     Expired, the circuit open and the bulkhead full: the first row that fits is the reason.

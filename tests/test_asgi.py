@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import anyio
 import pytest
 
 from resilience import (
@@ -342,6 +343,45 @@ def test_what_a_response_has_started_goes_on_after_it(task: AsyncRuntime) -> Non
 
     played(task, app, default_budget=1)
     assert [each.remaining for each in inside] == [float("inf")]
+
+
+def test_what_a_response_has_left_running_is_not_cut_off(task: AsyncRuntime) -> None:
+    """A task that was cut off with the request goes on for as long as it likes once it is over."""
+    ended: list[float] = []
+
+    async def works() -> None:
+        with deadline(float("inf")):
+            await task.sleep(5)
+        ended.append(task.clock.time())
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(works)
+            await task.sleep(0.5)
+            await send(START)
+            await send(END)
+
+    before = task.clock.time()
+    played(task, app, default_budget=1)
+    assert ended == [pytest.approx(before + 5, abs=0.001)]
+
+
+def test_an_answer_given_too_late_wins_no_time(task: AsyncRuntime) -> None:
+    """What is sent by an application that was cut off already takes nothing back."""
+    inside: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await task.sleep(5)
+        finally:
+            await send(START)
+            await send(END)
+            budget = current_deadline()
+            inside.append(None if budget is None else budget.expired)
+
+    with pytest.raises(DeadlineExceededError):
+        played(task, app, default_budget=1)
+    assert inside == [True]
 
 
 def test_an_inner_middleware_gives_the_time_back_to_the_outer_one(task: AsyncRuntime) -> None:

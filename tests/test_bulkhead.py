@@ -630,7 +630,7 @@ def test_who_holds_slots_elsewhere_may_wait(task: AsyncRuntime, registry: Regist
     """
     A call that holds the only slot of one bulkhead waits for the only one of another.
 
-    A deadline in between holds no slot.
+    Deadlines in between hold no slot.
     """
     one = Bulkhead(1, max_waiting=1, registry=registry)
     other = Bulkhead(1, max_waiting=1, registry=registry)
@@ -638,7 +638,7 @@ def test_who_holds_slots_elsewhere_may_wait(task: AsyncRuntime, registry: Regist
     @one
     async def outer() -> Any:
         with deadline(60, clock=task.clock):
-            return await other(task.body(returns=3))()
+            return await deadline(50, clock=task.clock)(other(task.body(returns=3)))()
 
     async def scenario() -> Any:
         permit = other.acquire()
@@ -650,6 +650,30 @@ def test_who_holds_slots_elsewhere_may_wait(task: AsyncRuntime, registry: Regist
 
             group.start_soon(frees)
             return await outer()
+
+    assert task.call(scenario) == 3
+
+
+def test_who_left_a_block_out_of_turn_may_wait(task: AsyncRuntime, registry: Registry) -> None:
+    """
+    A block that was left before a deadline inside of it holds nothing, though that goes on.
+    """
+    bulkhead = Bulkhead(1, max_waiting=1, registry=registry)
+
+    async def scenario() -> Any:
+        budget = deadline(60, clock=task.clock)
+        async with anyio.create_task_group() as group:
+            await bulkhead.__aenter__()
+            with budget:
+                await bulkhead.__aexit__(None, None, None)
+                permit = bulkhead.acquire()
+
+                async def frees() -> None:
+                    await task.sleep(1)
+                    permit.release()
+
+                group.start_soon(frees)
+                return await bulkhead(task.body(returns=3))()
 
     assert task.call(scenario) == 3
 

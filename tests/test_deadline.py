@@ -126,6 +126,7 @@ def test_no_time_at_all_is_over_at_once(clock: FakeClock, length: Any) -> None:
             with pytest.raises(DeadlineExceededError) as caught:
                 ask()
             assert caught.value.deadline is scope
+            assert caught.value.elapsed == 0
     assert current_deadline() is None
 
 
@@ -145,6 +146,21 @@ def test_what_is_left_only_shrinks(clock: FakeClock) -> None:
         assert scope.expired
         assert scope.at == clock.now / NANOS - 1
     assert seen == [1, 0.75, 0.5, 0.25, 0, 0, 0, 0]
+
+
+@pytest.mark.promise("E6")
+def test_it_runs_out_with_its_last_nanosecond(clock: FakeClock) -> None:
+    """
+    One nanosecond before its end it has not expired; at its end it has.
+    """
+    with deadline(1, clock=clock) as scope:
+        clock.advance(1 - 1e-9)
+        assert not scope.expired
+        scope.check()
+        clock.advance(1e-9)
+        assert scope.expired
+        with pytest.raises(DeadlineExceededError):
+            scope.check()
 
 
 @pytest.mark.promise("E9")
@@ -380,6 +396,54 @@ def test_who_carries_a_deadline_and_no_other_is_free_once_it_is_left(task: Async
 
     task.call(main)
     assert seen == [math.inf]
+
+
+@pytest.mark.promise("E2", "E5")
+def test_of_two_who_carry_a_deadline_one_ends_before_it_is_left(task: AsyncRuntime) -> None:
+    """
+    The other is free all the same once it is left in time, and stays so.
+    """
+    seen = []
+
+    async def background(seconds: float) -> None:
+        with deadline(math.inf, clock=task.clock) as mine:
+            await task.sleep(seconds)
+            seen.append(mine.remaining)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            with deadline(2, clock=task.clock):
+                group.start_soon(background, 1000)
+                group.start_soon(background, 0.5)
+                await task.sleep(1)
+
+    task.call(main)
+    assert seen == [pytest.approx(1.5), math.inf]
+
+
+@pytest.mark.promise("E2", "E5")
+def test_what_a_detached_scope_has_started_is_free_of_what_is_around_it(task: AsyncRuntime) -> None:
+    """
+    Once the detached scope is left in time its background task is bound by nothing.
+    """
+    seen: list[Any] = []
+
+    async def background() -> None:
+        await task.sleep(1)
+        with deadline(math.inf, clock=task.clock):
+            seen.append(remaining())
+        seen.append(remaining())
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            with deadline(60, clock=task.clock):
+                with deadline(5, detached=True, clock=task.clock):
+                    group.start_soon(background)
+                    await anyio.lowlevel.checkpoint()
+                await task.sleep(2)
+
+    task.call(main)
+    assert seen == [None, None]
 
 
 @pytest.mark.promise("E2", "E5")

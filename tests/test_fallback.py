@@ -108,6 +108,14 @@ def test_a_success_is_never_answered(run: Runtime, answered: Any) -> None:
     assert answer.errors == []
 
 
+@pytest.mark.parametrize("value", [3, Answer()], ids=["plain", "object"])
+def test_a_value_of_any_type_is_given_as_it_is(run: Runtime, answered: Any, value: Any) -> None:
+    """
+    What a function returns reaches its caller, whatever it is.
+    """
+    assert run.call(answered(Answer())(run.body(returns=value))) is value
+
+
 @pytest.mark.promise("G1")
 def test_the_first_handler_that_returns_answers(run: Runtime, answered: Any) -> None:
     """

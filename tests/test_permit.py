@@ -5,6 +5,7 @@ import contextvars
 import gc
 import logging
 import threading
+import weakref
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -506,6 +507,39 @@ def test_blocks_of_one_object_nest(clock: FakeClock, registry: Registry) -> None
         with breaker:
             pass
     assert counts(breaker) == {"success": 2, "failure": 1}
+
+
+def test_blocks_of_one_object_nest_deeper(clock: FakeClock, registry: Registry, said: Any) -> None:
+    """
+    Each of three levels ends its own block, and so does one that comes after.
+    """
+    breaker = CircuitBreaker("db", registry=registry)
+    with pytest.raises(OSError, match="outer"), breaker:
+        with breaker:
+            with breaker:
+                pass
+            with breaker:
+                pass
+        raise OSError("outer")
+    assert counts(breaker) == {"success": 3, "failure": 1}
+    assert said.records == []
+
+
+@pytest.mark.parametrize("left", ["here", "elsewhere"])
+def test_a_block_that_was_left_keeps_nothing_alive(registry: Registry, left: str) -> None:
+    """
+    Its context lets go of its guard: at once, or with the next block if it was left elsewhere.
+    """
+    own, other = contextvars.Context(), contextvars.Context()
+    breaker = CircuitBreaker(registry=registry)
+    kept = weakref.ref(breaker._guard)
+    own.run(breaker.__enter__)
+    (own if left == "here" else other).run(breaker.__exit__, None, None, None)
+    del breaker
+    if left == "elsewhere":
+        own.run(CircuitBreaker(registry=registry).__enter__)
+    gc.collect()
+    assert kept() is None
 
 
 def test_tasks_that_share_an_object_leave_their_own_blocks(

@@ -1,4 +1,4 @@
-"""The timers that deadlines take of an asyncio loop: how few they are, and that none stays behind."""
+"""The timers that deadlines take of an asyncio loop: how few they are, and what stays behind."""
 
 from __future__ import annotations
 
@@ -70,6 +70,7 @@ def test_deadlines_of_one_length_take_one_timer(counting: Counting) -> None:
     async def main() -> None:
         await asyncio.gather(*(one() for _ in range(50)))
         for _ in range(50):
+            counting.clock.advance(0.01)
             await one()
         assert loop_here().timers == 1
 

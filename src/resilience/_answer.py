@@ -128,12 +128,12 @@ class fallback:  # noqa: N801 - read as a statement: `@fallback(cached)`
 class _Beginning:
     """A stream that may be replaced as long as nobody has seen an item of it."""
 
-    __slots__ = ("_args", "_fallback", "_fn", "_items", "_kwargs")
+    __slots__ = ("_args", "_begun", "_fallback", "_fn", "_kwargs")
 
     def __init__(self, answer: fallback, fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
         self._fallback = answer
         self._fn, self._args, self._kwargs = fn, args, kwargs
-        self._items = 0
+        self._begun = False
 
     def start(self) -> Any:
         return self._fn(*self._args, **self._kwargs)
@@ -143,12 +143,12 @@ class _Beginning:
 
     def run(self, step: Callable[[Any], Any], sent: Any) -> Any:
         item = step(sent)
-        self._items += 1
+        self._begun = True
         return item
 
     async def arun(self, step: Callable[[Any], Any], sent: Any) -> Any:
         item = await step(sent)
-        self._items += 1
+        self._begun = True
         return item
 
     def exhausted(self) -> None: ...
@@ -156,11 +156,11 @@ class _Beginning:
     def closed(self) -> None: ...
 
     def failed(self, error: BaseException) -> Any:
-        if self._items or not self._fallback.answers(error):
+        if self._begun or not self._fallback.answers(error):
             raise error
         return self._fallback.fallbacks.call(error, self._args, self._kwargs)
 
     async def afailed(self, error: BaseException) -> Any:
-        if self._items or not self._fallback.answers(error):
+        if self._begun or not self._fallback.answers(error):
             raise error
         return await self._fallback.fallbacks.acall(error, self._args, self._kwargs)

@@ -245,9 +245,9 @@ class Deadline:
 
     def error(self) -> DeadlineExceededError:
         """Return the error that says this scope ran out."""
-        now = self._clock()
-        limit = None if self._ends is None else seconds(self._ends - self.started)
-        elapsed = seconds(max(now - self.started, 0))
+        assert self._ends is not None, "said of scopes that run out"
+        limit = seconds(self._ends - self.started)
+        elapsed = seconds(max(self._clock() - self.started, 0))
         return DeadlineExceededError(self.name, timeout=limit, elapsed=elapsed, deadline=self)
 
     def enter(self) -> None:
@@ -327,7 +327,7 @@ class Deadline:
         inner = current.get()
         if inner is self:
             current.set(self.before)
-        elif inner is not None:  # left out of turn: what is inside of it goes on
+        else:  # left out of turn: what is inside of it goes on
             step_over(self, inner)
         in_time = self._ends is None or (self._clock() if now is None else now) < self._ends
         self._stage = _LEFT if in_time else _OVER

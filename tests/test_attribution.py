@@ -257,3 +257,51 @@ def test_a_limit_outside_that_ends_in_the_tick_of_ours_counts(
     assert type(error) is (DeadlineExceededError if too_late else limit.raises)
     if commanded:
         assert command.snapshot().totals["timeout" if too_late else "cancelled"] == 1
+
+
+async def in_group(task: AsyncRuntime, body: Callable[[Any], Awaitable[None]]) -> None:
+    """Run a body that is given what starts children, in a group of the runtime's own."""
+    if isinstance(task, TrioRuntime):
+        async with trio.open_nursery() as nursery:
+            await body(nursery.start_soon)
+    else:
+        async with asyncio.TaskGroup() as group:
+            await body(lambda child: group.create_task(child()))
+
+
+@pytest.mark.promise("E9", "F4")
+@pytest.mark.parametrize(
+    ("hangs", "outcome"), [(True, "expired"), (False, "cancelled")], ids=["cut off", "late"]
+)
+def test_a_child_that_goes_with_its_group_goes_by_what_ended_the_group(
+    task: AsyncRuntime, registry: Registry, hangs: bool, outcome: str
+) -> None:
+    """
+    A group cancels its child in the very tick in which the deadline of both ends.
+
+    It was the deadline where that has cut the body off; not where the body ended by itself.
+    """
+    command = Command("db", registry=registry, timeout=None)
+
+    async def block(start: Callable[[Body], Any]) -> None:
+        begun = anyio.Event()
+
+        async def calls() -> None:
+            begun.set()
+            await anyio.sleep_forever()
+
+        with deadline(LENGTH * TICK, clock=task.clock):
+            start(lambda: command.acall(calls))
+            await begun.wait()
+            if hangs:
+                await anyio.sleep_forever()
+            task.clock.advance(2 * LENGTH * TICK)
+        raise ConnectionError
+
+    async def main() -> None:
+        with pytest.raises(ExceptionGroup):
+            await in_group(task, block)
+
+    task.call(main)
+    totals = command.snapshot().totals
+    assert (totals[outcome], sum(totals.values())) == (1, 1)

@@ -180,6 +180,18 @@ def test_its_error_says_what_it_was(clock: FakeClock) -> None:
     assert error.deadline is tight
 
 
+def test_of_two_that_end_at_once_the_inner_one_counts(clock: FakeClock) -> None:
+    """
+    The error is that of the scope that was entered last.
+    """
+    with deadline(2, clock=clock), deadline(2, clock=clock) as inner:
+        assert current_deadline() is inner
+        clock.advance(2)
+        with pytest.raises(DeadlineExceededError) as caught:
+            remaining()
+    assert caught.value.deadline is inner
+
+
 def test_its_repr_says_whose_it_is_and_what_is_left(clock: FakeClock, registry: Registry) -> None:
     """
     A deadline of a command has its name.

@@ -34,6 +34,20 @@ from tests.support.runtime import FakeClock
 from tests.support.threads import PATIENCE, Caller, Gate, together
 
 
+class LeapingClock(FakeClock):
+    """A clock on which an hour passes before one of its readings."""
+
+    def __init__(self, reading: int) -> None:
+        super().__init__()
+        self.reading = reading
+
+    def __call__(self) -> int:
+        self.reading -= 1
+        if self.reading == 0:
+            self.advance(3600)
+        return super().__call__()
+
+
 @pytest.fixture
 def real() -> Registry:
     """A registry on the real clock: what hangs on a thread is left in real time."""
@@ -567,6 +581,19 @@ class Promise:
 
     def __await__(self) -> Any:
         raise AssertionError
+
+
+@pytest.mark.parametrize("reading", range(1, 12))
+def test_time_that_runs_out_on_the_way_to_the_worker(reading: int) -> None:
+    """
+    At whichever reading of the clock an hour has passed: the value is there, or it is too late.
+    """
+    clock = LeapingClock(reading)
+    command = Registry(clock=clock).command("db", timeout=1.0, isolation="thread")
+    try:
+        assert command.call(lambda: 3) == 3
+    except DeadlineExceededError as late:
+        assert late.name == "db"
 
 
 @pytest.mark.promise("F8")

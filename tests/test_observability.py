@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -18,7 +17,6 @@ import yaml
 from hatchling.builders.wheel import WheelBuilder
 
 from docs import dashboard
-from resilience.__main__ import main
 from resilience.observability import FILES, read
 from resilience.prometheus import CATALOGUE
 from tests.support.loopback import free_port
@@ -223,92 +221,7 @@ def metrics_of(queries: list[str]) -> set[str]:
     return set(re.findall(r"resilience_[a-z_]+", " ".join(queries)))
 
 
-# -- the command line, and the wheel
-
-
-@pytest.mark.parametrize("what", FILES)
-def test_export_writes_them_out(
-    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """
-    To standard output, or to a file.
-    """
-    assert main(["export", what]) == 0
-    assert capsys.readouterr().out == read(what)
-    assert main(["export", what, "--output", str(tmp_path / "out")]) == 0
-    assert (tmp_path / "out").read_text(encoding="utf-8") == read(what)
-    assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize(
-    ("output", "why"), [("missing/out", "No such file or directory"), ("", "Is a directory")]
-)
-def test_a_file_that_cannot_be_written_is_told_in_one_line(
-    output: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """
-    Without a traceback, and with exit code 1.
-    """
-    path = str(tmp_path / output)
-    assert main(["export", "rules", "-o", path]) == 1
-    assert capsys.readouterr() == ("", f"error: {path} cannot be written: {why}\n")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "required: COMMAND"),
-        (["export"], "required: what"),
-        (["export", "nothing"], "invalid choice: 'nothing'"),
-        (["import", "rules"], "invalid choice: 'import'"),
-    ],
-    ids=range(4),
-)
-def test_what_is_asked_wrongly_is_explained(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """
-    With the usage, and exit code 2.
-    """
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    assert ended.value.code == 2
-    told = capsys.readouterr().err
-    assert told.startswith("usage: python -m resilience")
-    assert message in told
-
-
-class Closed(io.StringIO):
-    """A standard output that nobody reads any more."""
-
-    def flush(self) -> None:
-        raise BrokenPipeError
-
-
-def test_a_closed_output_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    It ends without a word where nobody reads what it writes.
-    """
-    monkeypatch.setattr(sys, "stdout", Closed())
-    assert main(["export", "rules"]) == 0
-
-
-def test_a_reader_that_has_had_enough_is_no_error() -> None:
-    """
-    As `head` has, which closes the pipe.
-    """
-    ours, theirs = os.pipe()
-    os.close(ours)
-    with os.fdopen(theirs, "w") as closed:
-        done = subprocess.run(
-            [sys.executable, "-m", "resilience", "export", "dashboard"],
-            stdout=closed,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-    assert (done.returncode, done.stderr) == (0, "")
+# -- the wheel
 
 
 @pytest.fixture(scope="module")

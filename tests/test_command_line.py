@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
@@ -66,19 +65,19 @@ def test_what_is_asked_wrongly_is_explained(
     assert message in told
 
 
-class Closed(io.StringIO):
-    """A standard output that nobody reads any more."""
-
-    def flush(self) -> None:
-        raise BrokenPipeError
-
-
-def test_a_closed_output_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("what", FILES)
+def test_a_closed_output_ends_it(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    It ends without a word where nobody reads what it writes.
+    It ends without a word where nobody reads what it writes, and leaves nothing to write.
+
+    Python would try once more when it ends, and complain.
     """
-    monkeypatch.setattr(sys, "stdout", Closed())
-    assert main(["export", "rules"]) == 0
+    ours, theirs = os.pipe()
+    os.close(ours)
+    output = os.fdopen(theirs, "w")
+    monkeypatch.setattr(sys, "stdout", output)
+    assert main(["export", what]) == 0
+    assert output.closed
 
 
 def test_a_reader_that_has_had_enough_is_no_error() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+from contextvars import Context
 from functools import partial
 from typing import Any
 
@@ -14,6 +16,7 @@ from resilience import (
     State,
 )
 from tests.support.runtime import NANOS, FakeClock, Runtime
+from tests.support.scene import play
 
 
 @pytest.fixture
@@ -122,3 +125,59 @@ def test_a_success_at_the_edge_of_a_bucket_is_in_the_new_one(
         assert run.clock() % NANOS == 0
     run.advance(2)
     assert guard.snapshot().window.calls == 1
+
+
+def test_a_success_is_counted_in_the_bucket_it_ends_in(run: Runtime, registry: Registry) -> None:
+    """
+    The one that ends with the first bucket belongs to the second, and leaves the window with it.
+    """
+    breaker = CircuitBreaker("db", registry=registry, rolling_window=10, buckets=10)
+    guarded = breaker(run.body(takes=0.5))
+    run.call(guarded)
+    run.call(guarded)
+    run.advance(9)
+    assert breaker.snapshot().window.calls == 1
+    run.advance(1)
+    assert breaker.snapshot().window.calls == 0
+
+
+def test_a_success_that_began_before_the_circuit_opened_is_stale(
+    run: Runtime, registry: Registry
+) -> None:
+    """
+    It is counted at once, and says nothing of the circuit that is open by now.
+    """
+    breaker = CircuitBreaker("db", registry=registry, volume_threshold=1)
+
+    def outlives_the_circuit() -> None:
+        Context().run(breaker.acquire).fail()
+        assert breaker.state is State.OPEN
+
+    run.call(breaker(run.coloured(outlives_the_circuit)))
+    snapshot = breaker.snapshot()
+    assert (snapshot.stale, snapshot.totals["success"], snapshot.window.calls) == (1, 1, 1)
+
+
+def test_successes_are_not_kept_until_somebody_looks(run: Runtime, registry: Registry) -> None:
+    """
+    Thousands within one bucket, and no snapshot: they are counted on the way.
+    """
+    guarded = CircuitBreaker("db", registry=registry)(run.body())
+
+    async def calls(count: int) -> None:
+        for _ in range(count):
+            result = guarded()
+            if run.is_async:
+                await result
+
+    async def grown() -> int:
+        await calls(100)
+        before = tracemalloc.get_traced_memory()[0]
+        await calls(2000)
+        return tracemalloc.get_traced_memory()[0] - before
+
+    tracemalloc.start()
+    try:
+        assert play(run, grown) < 5_000
+    finally:
+        tracemalloc.stop()

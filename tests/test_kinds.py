@@ -19,7 +19,7 @@ from resilience import (
     deadline,
     fallback,
 )
-from tests.support.runtime import AsyncRuntime, FakeClock
+from tests.support.runtime import AsyncRuntime, FakeClock, Runtime
 
 SHELLS = ["command", "breaker", "bulkhead", "deadline", "fallback"]
 
@@ -183,6 +183,17 @@ def test_every_kind_of_async_function_is_guarded(
     assert task.call(lambda: alast(guarded(1))) == 3
     if shell in ("command", "breaker", "bulkhead"):
         assert counted(registry) == 1
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_a_function_returns_is_handed_on_as_it_is(
+    run: Runtime, registry: Registry, shell: str
+) -> None:
+    """
+    An object of the program's own is that very object, whatever colour the function has.
+    """
+    own = Adder()
+    assert run.call(make(shell, registry)(run.body(returns=own))) is own
 
 
 @pytest.mark.parametrize("shell", SHELLS)

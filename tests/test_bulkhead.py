@@ -118,6 +118,29 @@ def test_without_a_limit_it_counts(run: Runtime, registry: Registry) -> None:
     assert bulkhead.in_flight == 0
 
 
+def test_a_dropped_permit_is_in_flight_no_more(registry: Registry, clock: FakeClock) -> None:
+    """
+    Whoever asks sees it at once, and the call was cancelled.
+    """
+    bulkhead = Bulkhead(2, registry=registry)
+    kept, dropped = bulkhead.acquire(), bulkhead.acquire()
+    del dropped
+    assert bulkhead.in_flight == 1
+    kept.release()
+    assert bulkhead.in_flight == 0
+    assert bulkhead.snapshot().totals["cancelled"] == 2
+
+
+def test_a_bulkhead_alone_keeps_no_durations(run: Runtime, registry: Registry) -> None:
+    """
+    They would be of nobody's interest, and cost each call.
+    """
+    bulkhead = Bulkhead(2, registry=registry)
+    run.call(bulkhead(run.body(takes=1)))
+    assert bulkhead.snapshot().totals["success"] == 1
+    assert bulkhead.snapshot().latency == {}
+
+
 @pytest.mark.promise("D1", "D2", "D7", "I2")
 @pytest.mark.parametrize("limit", [1, 3])
 @pytest.mark.parametrize("waiting", [0, 1000])
@@ -574,13 +597,16 @@ def test_on_a_thread_that_runs_a_loop_nobody_waits_synchronously(
 
 
 @pytest.mark.promise("D10", "C7")
-def test_who_holds_all_slots_does_not_wait_for_itself(run: Runtime, registry: Registry) -> None:
+@pytest.mark.parametrize("waiting", [1, 5])
+def test_who_holds_all_slots_does_not_wait_for_itself(
+    run: Runtime, registry: Registry, waiting: int
+) -> None:
     """
     A call inside another that only the outer one could make room for is refused.
 
     Where somebody else may make room, it waits.
     """
-    bulkhead = Bulkhead(1, max_waiting=5, registry=registry)
+    bulkhead = Bulkhead(1, max_waiting=waiting, registry=registry)
     inner = bulkhead(run.body())
 
     if run.is_async:

@@ -170,7 +170,9 @@ def test_what_returns_an_awaitable_is_counted_by_what_comes_of_it(
     assert guard.snapshot().totals[Outcome.SUCCESS] == 1
     fn.body.raises = ConnectionError
     for _ in range(2):
-        assert isinstance(task.raised(main), ConnectionError)
+        error = task.raised(main)
+        assert isinstance(error, ConnectionError)
+        assert error.__cause__ is None
     snapshot = guard.snapshot()
     assert snapshot.totals[Outcome.FAILURE] == 2
     assert (snapshot.state, snapshot.in_flight) == (State.OPEN, 0)
@@ -195,6 +197,29 @@ def test_what_returns_an_awaitable_has_deadline_and_fallback(
     answering = Command("db", registry=registry, fallback=lambda error: type(error).__name__)
     assert task.call(answering(DISGUISES[disguise](fn))) == "DeadlineExceededError"
     assert guard.snapshot().in_flight == 0
+
+
+@any_disguise
+def test_what_returned_an_awaitable_is_answered_for_by_one(
+    task: AsyncRuntime, registry: Registry, disguise: str
+) -> None:
+    """
+    Once it is known what it gives, its caller can await the answer to a refusal as well.
+
+    Defect 24.
+    """
+    guard = Command("db", registry=registry, volume_threshold=1, fallback=lambda error: "instead")
+    guarded = guard(DISGUISES[disguise](task.body(raises=ConnectionError)))
+
+    async def main() -> Any:
+        return await guarded()
+
+    assert task.call(main) == "instead"
+    assert guard.state is State.OPEN
+    assert task.call(main) == "instead"
+    guard.force_open()
+    assert task.call(main) == "instead"
+    assert guard.snapshot().totals[Outcome.SHORT_CIRCUITED] == 2
 
 
 @pytest.mark.promise("D1", "D2")

@@ -771,6 +771,35 @@ def test_growth_wakes_who_waits(task: AsyncRuntime, registry: Registry) -> None:
     assert bulkhead.in_flight == bulkhead.waiting == 0
 
 
+def test_a_limit_that_is_declared_later_serves_who_waits(
+    task: AsyncRuntime, registry: Registry
+) -> None:
+    """
+    A second definition of the name gives it the slot that somebody waits for.
+    """
+    first = Command("db", registry=registry, max_waiting=1, timeout=None)
+    entered: list[int] = []
+
+    async def scenario() -> None:
+        held = [first.acquire() for _ in range(10)]
+
+        async def waiter() -> None:
+            with await first.aacquire():
+                entered.append(first.snapshot().in_flight)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(waiter)
+            await anyio.wait_all_tasks_blocked()
+            assert first.snapshot().waiting == 1
+            Command("db", registry=registry, max_concurrency=11)(task.body())
+            await anyio.wait_all_tasks_blocked()
+            assert entered == [11]
+        for permit in held:
+            permit.release()
+
+    task.call(scenario)
+
+
 @pytest.mark.promise("D9", "D2")
 def test_a_smaller_limit_lets_what_runs_go_on(run: Runtime, registry: Registry) -> None:
     """

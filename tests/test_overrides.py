@@ -161,7 +161,7 @@ def test_forced_closed_admits_everyone(run: Runtime, scene: Scene) -> None:
     scene.play(lambda: ended(scene.guard(fails)))
     effect = scene.since(before)
     assert effect.outcomes == {"success": 1, "failure": 1}
-    assert effect.window == NOTHING
+    assert (effect.window, effect.stale) == (NOTHING, 0)
     assert effect.shadowed == {}
     assert scene.command.state is State.OPEN
     assert scene.command.override is Override.CLOSED
@@ -323,6 +323,17 @@ def test_reset_of_a_closed_circuit_empties_its_window(run: Runtime, scene: Scene
     assert scene.snapshot.generation == before.generation
     scene.play(lambda: ended(scene.guard(fails)))
     assert scene.command.state is State.CLOSED
+
+
+def test_reset_forgets_successes_that_nobody_has_looked_at(run: Runtime, scene: Scene) -> None:
+    """
+    Those before it are in the totals and in no window, though nothing had counted them yet.
+    """
+    for _ in range(3):
+        scene.play_open(lambda: ended(scene.guard(answers)))
+    scene.command.reset()
+    assert scene.snapshot.window.calls == 0
+    assert scene.total("success") == 3
 
 
 @pytest.mark.promise("A3", "A13")

@@ -5,6 +5,7 @@ import contextvars
 import gc
 import logging
 import threading
+import tracemalloc
 import weakref
 from datetime import timedelta
 from decimal import Decimal
@@ -385,6 +386,33 @@ def test_a_dropped_permit_is_in_the_books_when_they_are_read(
     assert counts(guard) == {"cancelled": 1}
     assert snapshot.in_flight == 0
     assert snapshot.window.calls == 0
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_dropped_permits_leave_nothing_behind(
+    clock: FakeClock, registry: Registry, shell: str
+) -> None:
+    """
+    Each is counted once, and then forgotten.
+    """
+    guard = make(shell, registry)
+
+    def drop(count: int) -> None:
+        for _ in range(count):
+            guard.acquire()
+            guard.snapshot()
+
+    drop(10)
+    tracemalloc.start()
+    try:
+        drop(10)
+        before = tracemalloc.get_traced_memory()[0]
+        drop(200)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] - before < 10_000
+    finally:
+        tracemalloc.stop()
+    assert counts(guard) == {"cancelled": 220}
 
 
 @pytest.mark.promise("C4", "A10")

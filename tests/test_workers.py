@@ -389,6 +389,7 @@ def test_the_caller_gets_away_in_time(real: Registry) -> None:
     assert 0.05 <= caught.value.elapsed < 5
     snapshot = cmd.snapshot()
     assert (snapshot.in_flight, snapshot.abandoned) == (1, 1)
+    assert command("other", registry=real).snapshot().abandoned == 0
     assert snapshot.totals[Outcome.TIMEOUT] == 1
     with pytest.raises(BulkheadFullError):
         guarded()
@@ -432,7 +433,7 @@ def test_never_more_threads_run_than_there_are_slots(real: Registry) -> None:
             guarded()
         errors.append(caught.type)
     assert errors.count(DeadlineExceededError) == gate.calls == 2
-    assert len(workers("bounded")) == 2
+    assert len(workers("bounded")) == cmd.snapshot().abandoned == 2
     gate.open.set()
     for worker in workers("bounded"):
         worker.join(PATIENCE)

@@ -311,6 +311,24 @@ def test_rejections_that_count_open_the_circuit(run: Runtime, registry: Registry
     assert isinstance(end.error, CircuitOpenError)
 
 
+def test_rejections_count_among_the_successes_before_them(run: Runtime, registry: Registry) -> None:
+    """
+    Four rejections after as many successes and one more are less than half of all.
+    """
+    scene = Scene(run, registry, count_rejections=True)
+    guarded = scene.guard(nothing)
+    for _ in range(5):
+        scene.play(lambda: ended(guarded))
+    scene.command.configure(max_concurrency=1)
+    held = scene.hold()
+    for _ in range(4):
+        assert isinstance(scene.play_open(lambda: ended(guarded)).error, BulkheadFullError)
+    assert scene.command.state is State.CLOSED
+    assert scene.snapshot.window.calls == 9
+    held.succeed()
+    scene.check()
+
+
 @pytest.mark.parametrize("counted", [False, True])
 @pytest.mark.promise("A8")
 def test_a_full_bulkhead_consumes_no_trial(run: Runtime, registry: Registry, counted: bool) -> None:
@@ -328,6 +346,7 @@ def test_a_full_bulkhead_consumes_no_trial(run: Runtime, registry: Registry, cou
     effect = scene.since(before)
     assert effect.outcomes == {"bulkhead_full": 1}
     assert effect.trials == {}
+    assert effect.window == NOTHING
     assert scene.snapshot.generation == before.generation
     scene.command.configure(max_concurrency=1)
     scene.succeed()

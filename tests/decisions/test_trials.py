@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import weakref
+from contextvars import Context
 from typing import Any
 
 import anyio
@@ -371,6 +372,47 @@ def test_the_same_command_inside_its_own_trial_rides_on_it(
     assert effect.outcomes == {"success": 3}
     assert effect.trials == {"success": 1}
     assert scene.command.state is State.CLOSED
+
+
+@pytest.mark.promise("C7")
+def test_a_call_from_before_the_transition_rides_on_nothing(
+    run: Runtime, registry: Registry
+) -> None:
+    """
+    It is no trial itself: what it calls while another's runs is refused like anybody.
+    """
+    scene = Scene(run, registry)
+
+    async def outer() -> None:
+        scene.await_trial()
+        trial = scene.hold()
+        end = await ended(scene.guard(nothing))
+        assert isinstance(end.error, CircuitOpenError)
+        assert end.error.state == "half_open"
+        trial.succeed()
+
+    with scene.within(60):
+        assert scene.play(lambda: ended(scene.guard(outer))) == Ended()
+    assert scene.command.state is State.CLOSED
+
+
+@pytest.mark.promise("C7")
+def test_nobody_rides_on_the_trial_of_another_name(run: Runtime, registry: Registry) -> None:
+    """
+    Inside a trial of one name the other's is refused that is taken by somebody else.
+    """
+    scene = Scene(run, registry)
+    other = registry.command("other", volume_threshold=1, sleep_window=SLEEP_WINDOW)
+
+    async def outer() -> None:
+        trial = Context().run(other.acquire)
+        with pytest.raises(CircuitOpenError, match="half-open"):
+            other.acquire()
+        trial.release()
+
+    other.acquire().fail()
+    scene.await_trial()
+    assert scene.play(lambda: ended(scene.guard(outer))) == Ended()
 
 
 @pytest.mark.promise("C7")

@@ -35,7 +35,8 @@ LEFT_OUT = (
 )
 """What judges the code's cost or its text, takes minutes, or starts browsers and servers."""
 OPTIONS = (
-    *("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--timeout=30"),
+    # Plain: pytest would import a package that is its plugin itself, without the mistake in it.
+    *("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--timeout=30", "--assert=plain"),
     *(f"--ignore-glob=*/{name}*" for name in LEFT_OUT),
 )
 

@@ -17,7 +17,9 @@ STEPS = {
     "cancel": cancel(),
 }  # fmt: skip
 
-quick = hypothesis.settings(database=None, derandomize=True, deadline=None)
+quick = hypothesis.settings(
+    database=None, derandomize=True, deadline=None, phases=[Phase.generate, Phase.shrink]
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -123,7 +125,7 @@ def test_settings_shrink_to_the_field_that_matters() -> None:
     found = find(settings(), lambda chosen: chosen.max_concurrency == 3, settings=quick)
     assert found.chosen() == {"max_concurrency": 3}
 
-    @hypothesis.settings(quick, phases=[Phase.generate, Phase.shrink])
+    @quick
     @given(settings())
     def fails(chosen: Settings) -> None:
         assert chosen.max_concurrency != 3

@@ -42,7 +42,8 @@ def test_it_is_off_until_it_is_enabled_and_after_it_is_disabled() -> None:
     assert repr(faults) == "<chaos 'chaos', enabled>"
     faults.disable()
     assert struck(faults, 2) == [False, False]
-    assert (faults.snapshot().calls, faults.snapshot().errors) == (2, 2)
+    done = faults.snapshot()
+    assert (done.calls, done.errors, done.delays, done.hangs) == (2, 2, 0, 0)
     assert repr(faults) == "<chaos 'chaos', disabled>"
 
 

@@ -72,6 +72,16 @@ def test_sleep_stops_at_the_deadline_around_it() -> None:
     assert clock.time() == 2.0
 
 
+def test_sleep_that_lasts_as_long_as_the_deadline_is_not_cut_off() -> None:
+    """
+    It has ended when the deadline comes.
+    """
+    clock = FakeClock(0)
+    with deadline(2, clock=clock):
+        clock.sleep(2)
+    assert clock.time() == 2.0
+
+
 def test_sleep_takes_its_whole_time_under_a_deadline_of_another_clock() -> None:
     """
     A deadline on real time says nothing of fake time.
@@ -103,6 +113,43 @@ def test_tasks_sleep_in_no_time(backend: Any) -> None:
     assert clock.run(main, 3600, backend=backend) == "rested"
     assert woken == [(60, 60), (3600, 3600)]
     assert round(clock.time(), 6) == 3600
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_many_sleeps_pass_in_no_time_as_well(backend: Any) -> None:
+    """
+    No jump of the clock waits for anything, and none goes further than a nanosecond too far.
+    """
+    clock = FakeClock(0)
+
+    async def nap() -> None:
+        for _ in range(100):
+            await anyio.sleep(36)
+
+    clock.run(nap, backend=backend)
+    assert 3_600_000_000_000 <= clock() <= 3_600_000_000_100
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_time_that_is_let_pass_wakes_who_sleeps(backend: Any) -> None:
+    """
+    Inside of a loop as well, whoever was to wake meanwhile wakes at once.
+    """
+    clock = FakeClock(0)
+    woken = []
+
+    async def nap() -> None:
+        await anyio.sleep(5)
+        woken.append(round(clock.time()))
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(nap)
+            await anyio.sleep(1)
+            clock.advance(10)
+
+    clock.run(main, backend=backend)
+    assert woken == [11]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

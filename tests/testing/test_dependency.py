@@ -184,5 +184,7 @@ def test_wrong_arguments_are_told_together() -> None:
         "answer must be a callable or None, not 5",
         "error must be a callable or None, not 'no'",
     )
+    with pytest.raises(ConfigurationError, match="clock must be a FakeClock"):
+        FaultyDependency(History(ok()), int)
     with pytest.raises(ConfigurationError, match="history must be a History, not 'x'"):
         FaultyDependency(History(ok()), FakeClock()).begin("x")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 
 import pytest
@@ -85,6 +86,19 @@ def test_slots_and_trials_are_told_by_name() -> None:
     for permit in kept:
         permit.release()
     assert_nothing_held(registry)
+
+
+def test_a_slot_that_is_held_is_told_at_once() -> None:
+    """
+    Only threads are given time to end: whoever keeps a permit will not give it back meanwhile.
+    """
+    looks = itertools.count()
+    registry = Registry(clock=lambda: next(looks))
+    kept = registry.command("orders").acquire()
+    with pytest.raises(AssertionError):
+        assert_nothing_held(registry)
+    assert next(looks) < 20
+    kept.release()
 
 
 def test_a_dropped_permit_is_no_leak() -> None:

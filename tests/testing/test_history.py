@@ -52,6 +52,7 @@ def test_a_step_takes_a_timedelta_as_well() -> None:
     Seconds are a number or a `timedelta`.
     """
     assert ok(timedelta(minutes=1)) == ok(60)
+    assert ok(timedelta(days=365)).lasts == 31_536_000  # the longest there is
 
 
 @pytest.mark.parametrize("step", [ok, slow, fail, hang, refuse, cancel])

@@ -25,8 +25,12 @@ DEFAULT_LEAK = """
         with command("orders of nobody").acquire():
             pass
 
-    def test_it_gives_it_back():
-        kept.pop().release()
+    def test_it_finds_one_kept_and_keeps_two():
+        kept.extend(command("orders of nobody").acquire() for _ in range(2))
+
+    def test_it_gives_them_back():
+        while kept:
+            kept.pop().release()
 """
 
 
@@ -113,15 +117,18 @@ def test_every_test_is_checked_if_that_is_asked_for(pytester: pytest.Pytester) -
     Then a test fails for what it holds of the default registry beyond what it found.
     """
     done = play(pytester, DEFAULT_LEAK, ini="resilience_leaks = true")
-    done.assert_outcomes(passed=3, errors=1)
+    done.assert_outcomes(passed=4, errors=2)
     done.stdout.fnmatch_lines(["test_it_keeps_a_permit ended with *1 slot of 'orders of nobody'"])
+    done.stdout.fnmatch_lines(
+        ["test_it_finds_one_kept_and_keeps_two *2 slots of 'orders of nobody'"]
+    )
 
 
 def test_who_uses_nothing_of_it_notices_nothing(pytester: pytest.Pytester) -> None:
     """
     Unless it is asked for, nobody's test is looked at.
     """
-    play(pytester, DEFAULT_LEAK).assert_outcomes(passed=3)
+    play(pytester, DEFAULT_LEAK).assert_outcomes(passed=4)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -8,7 +8,7 @@ from hypothesis import Phase, find, given
 
 from resilience import ConfigurationError, Registry, Settings
 from resilience.settings import FIELDS
-from resilience.testing import History, cancel, fail, hang, ok, recover, refuse, slow
+from resilience.testing import History, Step, cancel, fail, hang, ok, recover, refuse, slow
 from resilience.testing.strategies import histories, outcomes, settings
 
 KINDS = ["ok", "fail", "refuse", "slow", "hang", "cancel"]
@@ -81,9 +81,27 @@ def test_a_history_has_what_was_asked_for(story: History) -> None:
 @given(histories())
 def test_a_history_ends_well_unless_asked_otherwise(story: History) -> None:
     """
-    The last step is `recover()`.
+    The last step is `recover()`, after six others at most.
     """
     assert story.steps[-1] == recover()
+    assert len(story.steps) <= 7
+
+
+@given(histories(min_steps=1, max_steps=1, recovers=False))
+def test_a_history_may_be_a_single_step(story: History) -> None:
+    """
+    As many as were asked for, and no fewer.
+    """
+    assert len(story.steps) == 1
+
+
+@pytest.mark.parametrize(("recovers", "least"), [(True, recover()), (False, ok())])
+def test_a_history_has_at_least_one_step(recovers: bool, least: Step) -> None:
+    """
+    Which is `recover()` where it ends so.
+    """
+    found = find(histories(recovers=recovers), lambda _: True, settings=quick)
+    assert found == History(least)
 
 
 @given(settings())
@@ -100,6 +118,28 @@ def test_fixed_fields_stay(chosen: Settings) -> None:
     And the others fit them.
     """
     assert (chosen.sleep_window, chosen.timeout) == (100, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "drawn"),
+    [
+        ({"sleep_window": 100}, {"sleep_window_max": 100}),
+        ({"sleep_window": 100}, {"sleep_window_max": 1000}),
+        ({"sleep_window": 100}, {"sleep_window_max": None}),
+        ({"sleep_window_max": 10}, {"sleep_window": 10}),
+        ({"sleep_window_max": None}, {}),
+    ],
+)
+def test_sleep_windows_that_fit_are_all_drawn(fixed: Any, drawn: Any) -> None:
+    """
+    Whichever of the two is fixed, the other one has what goes with it.
+    """
+    found = find(
+        settings(**fixed),
+        lambda chosen: drawn.items() <= chosen.chosen().items(),
+        settings=hypothesis.settings(quick, max_examples=1000),
+    )
+    assert found.chosen() == fixed | drawn
 
 
 @given(settings(sleep_window_max=10))

@@ -108,17 +108,14 @@ def settings(**fixed: Any) -> st.SearchStrategy[Settings]:
         >>> test_one_call_is_admitted_whatever_the_rest_says()
     """
     given = Settings(**fixed).chosen()
-    values = {name: _FIELDS[name] for name in FIELDS if name not in given}
+    values = dict(_FIELDS)
+    longest = given.get("sleep_window_max")
     if "sleep_window" in given:
         shortest = given["sleep_window"]
-        values.pop("sleep_window_max", None)
-        if "sleep_window_max" not in given:
-            values["sleep_window_max"] = (shortest, min(10 * shortest, YEAR), None)
-    elif given.get("sleep_window_max") is not None:
-        values["sleep_window"] = tuple(
-            length for length in (*_TIMES, 5) if length <= given["sleep_window_max"]
-        )
-    return _settings(given, values)
+        values["sleep_window_max"] = (shortest, min(10 * shortest, YEAR), None)
+    elif longest is not None:
+        values["sleep_window"] = tuple(length for length in _TIMES if length <= longest)
+    return _settings(given, {name: values[name] for name in FIELDS if name not in given})
 
 
 @st.composite

@@ -48,6 +48,7 @@ class Greetings(CommandMachine):
     """A function with a fallback."""
 
     sync = False
+    volume_threshold = 5
 
     at_most = 10
     recovers_within = 10
@@ -56,7 +57,10 @@ class Greetings(CommandMachine):
     def build(self) -> Any:
         greetings = self.dependency("greetings", lambda: "hello")
         guard = command(
-            "greetings", volume_threshold=5, isolation="semaphore", fallback=self.fallback
+            "greetings",
+            volume_threshold=self.volume_threshold,
+            isolation="semaphore",
+            fallback=self.fallback,
         )
         return guard(greetings if self.sync else greetings.acall)
 
@@ -181,7 +185,12 @@ def test_a_recovery_that_takes_too_long_is_found() -> None:
     with pytest.raises(
         AssertionError, match=r"0\.5 s after the dependencies recovered: 'greetings' "
     ):
-        search(Greetings, recovers_within=0.5, histories=histories(["fail", "refuse"], min_steps=1))
+        search(
+            Greetings,
+            volume_threshold=1,
+            recovers_within=0.5,
+            histories=histories(["fail", "refuse"], min_steps=1),
+        )
 
 
 class Fixed(CommandMachine):

@@ -112,6 +112,7 @@ def test_settings_are_valid_and_work(chosen: Settings) -> None:
     assert Registry().command("users", chosen).settings.chosen().keys() >= chosen.given
 
 
+@hypothesis.settings(max_examples=30)
 @given(settings(sleep_window=100, timeout=0.5))
 def test_fixed_fields_stay(chosen: Settings) -> None:
     """
@@ -142,6 +143,7 @@ def test_sleep_windows_that_fit_are_all_drawn(fixed: Any, drawn: Any) -> None:
     assert found.chosen() == fixed | drawn
 
 
+@hypothesis.settings(max_examples=30)
 @given(settings(sleep_window_max=10))
 def test_a_fixed_maximum_bounds_the_sleep_window(chosen: Settings) -> None:
     """

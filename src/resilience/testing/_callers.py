@@ -31,21 +31,21 @@ class Caller:
     Attributes:
         args: What it was called with.
         left: Whether its caller was cancelled.
-        ended: Whether it returned or raised something else than its cancellation.
+        answered: Whether it returned.
         value: What it returned.
         error: What it raised.
     """
 
     args: tuple[Any, ...]
     left: bool = False
-    ended: bool = False
+    answered: bool = False
     value: Any = None
     error: Exception | None = None
 
     @property
     def swallowed(self) -> bool:
         """Whether its caller was cancelled, and had an answer all the same."""
-        return self.left and self.ended and self.error is None
+        return self.left and self.answered
 
     def __str__(self) -> str:
         return f"{show(self.value)} for {', '.join(map(show, self.args)) or 'no arguments'}"
@@ -86,11 +86,11 @@ def _call(fn: Callable[..., Any], caller: Caller) -> None:
     before = leave.set(leaves)
     try:
         caller.value = fn(*caller.args)
-        caller.ended = True
+        caller.answered = True
     except Interrupted:
         pass
     except Exception as error:  # noqa: BLE001 - whoever asked for the calls judges
-        caller.error, caller.ended = error, True
+        caller.error = error
     finally:
         leave.reset(before)
 
@@ -135,10 +135,9 @@ async def _call_in_scope(fn: Callable[..., Any], caller: Caller, delay: float) -
 
 
 async def _ended(fn: Callable[..., Any], caller: Caller, delay: float) -> None:
-    if delay:
-        await anyio.sleep(delay)
+    await anyio.sleep(delay)
     try:
         caller.value = await fn(*caller.args)
-        caller.ended = True
+        caller.answered = True
     except Exception as error:  # noqa: BLE001 - as above
-        caller.error, caller.ended = error, True
+        caller.error = error

@@ -299,7 +299,7 @@ class CommandMachine(RuleBasedStateMachine):
                 )
             if caller.error is not None and not caller.left:
                 self.raised(caller.error)
-            elif caller.ended and not caller.left:
+            elif caller.answered:
                 self.answered(caller.value)
         self._check()
 

@@ -111,5 +111,4 @@ def afresh(name: str, names: list[str]) -> None:
     path = SOURCE / name.partition(" ")[0]
     mistake = next(each for each in mistakes(path) if each.name == name)
     sys.meta_path.insert(0, Planted(path, compile_(mistake)))
-    # Without it pytest imports the modules of its plugins by a finder of its own.
-    sys.exit(pytest.main([*covering.OPTIONS, "--assert=plain", "-x", *names]))
+    sys.exit(pytest.main([*covering.OPTIONS, "-x", *names]))

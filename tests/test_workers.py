@@ -591,10 +591,9 @@ def test_time_that_runs_out_on_the_way_to_the_worker(reading: int) -> None:
     """
     clock = LeapingClock(reading)
     command = Registry(clock=clock).command("db", timeout=1.0, isolation="thread")
-    try:
+    with contextlib.suppress(DeadlineExceededError):
         assert command.call(lambda: 3) == 3
-    except DeadlineExceededError as late:
-        assert late.name == "db"
+    assert sum(command.snapshot().totals.values()) == 1
 
 
 @pytest.mark.promise("F8")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib
 import itertools
 import logging
+import sys
 import threading
 from contextvars import ContextVar
 from typing import Any
@@ -10,6 +12,7 @@ import anyio
 import attrs
 import pytest
 
+import resilience
 from resilience import (
     Bulkhead,
     BulkheadFullError,
@@ -702,14 +705,18 @@ def test_who_listens_at_once_is_told_by_the_thread_that_caused_it(
 ) -> None:
     """
     While another thread is held up in a listener, what this one causes is told before it goes on.
+
+    Who listens in order hears of it later.
     """
     begun, go_on = threading.Event(), threading.Event()
+    in_order: list[str] = []
     told: list[tuple[str, int]] = []
     registry.listeners.subscribe(
         lambda event: told.append((event.name, threading.get_ident())), at_once=True
     )
 
     def slow(event: Any) -> None:
+        in_order.append(event.name)
         begun.set()
         assert go_on.wait(PATIENCE)
 
@@ -718,8 +725,10 @@ def test_who_listens_at_once_is_told_by_the_thread_that_caused_it(
     assert begun.wait(PATIENCE)
     fail(make(registry))
     assert told == [("first", first.ident), ("db", threading.get_ident())]
+    assert in_order == ["first"]
     go_on.set()
     first.outcome()
+    assert in_order == ["first", "db"]
     leave()
     leave()
     assert len(registry.listeners.all) == 1
@@ -729,10 +738,11 @@ def test_who_listens_at_once_may_use_what_it_listens_to(
     registry: Registry, clock: FakeClock
 ) -> None:
     """
-    It causes events without recursion, and ends as any other subscription does.
+    It causes events and brings others without recursion, and ends as any other subscription does.
     """
     cmd = make(registry)
     told: list[Any] = []
+    other: list[Any] = []
     depth = most = 0
 
     def listener(event: Any) -> None:
@@ -740,21 +750,43 @@ def test_who_listens_at_once_may_use_what_it_listens_to(
         depth += 1
         most = max(most, depth)
         told.append(event.new)
+        if len(told) == 1:
+            bring()
         if len(told) < 1000:
             cmd.reset()
             fail(cmd)
         depth -= 1
         raise OSError("and raises")
 
-    leave = registry.listeners.subscribe(listener, at_once=True)
+    def bring() -> None:
+        leaves.append(registry.listeners.subscribe(other.append, at_once=True))
+
+    leaves = [registry.listeners.subscribe(listener, at_once=True)]
     fail(cmd)
     assert most == 1
     assert told[:3] == [State.OPEN, State.CLOSED, State.OPEN]
-    leave()
+    assert [event.new for event in other[:2]] == [State.CLOSED, State.OPEN]
+    for leave in leaves:
+        leave()
     told.clear()
     cmd.reset()
     assert told == []
     assert registry.listeners.all == ()
+
+
+def test_subscribing_imports_what_telling_needs(
+    registry: Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Nothing is left to be imported in a step, under a lock: there it would wait for another one.
+    """
+    modules = {"resilience._events", "resilience._snapshot"}
+    for name in modules:
+        module = importlib.import_module(name)
+        monkeypatch.setattr(resilience, name.rpartition(".")[2], module)  # to be laid back
+        monkeypatch.delitem(sys.modules, name)
+    registry.subscribe(print)
+    assert modules <= sys.modules.keys()
 
 
 @pytest.mark.promise("H6")

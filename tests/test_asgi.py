@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextvars import copy_context
 from typing import Any
 
 import anyio
@@ -19,6 +20,7 @@ from resilience import (
     deadline,
     remaining,
 )
+from resilience._deadline import Deadline
 from resilience._intake import Budget
 from resilience.asgi import Middleware, answer
 from resilience.testing import FakeClock
@@ -526,6 +528,7 @@ def test_the_default_is_not_more_than_the_maximum() -> None:
     """Two arguments that contradict each other are refused."""
     with pytest.raises(ConfigurationError, match="default_budget must not be more than max_budget"):
         Middleware(hello, default_budget=61)
+    Middleware(hello, default_budget=60)
 
 
 def test_a_budget_whose_entering_is_interrupted_is_left() -> None:
@@ -544,3 +547,13 @@ def test_a_budget_whose_entering_is_interrupted_is_left() -> None:
     with pytest.raises(KeyboardInterrupt), Budget(scope):
         pass
     assert scope.left
+
+
+def test_a_budget_that_ran_out_leaves_no_time_to_what_it_has_started() -> None:
+    """Only an answer in time sets free what goes on after it."""
+    clock = FakeClock()
+    with Budget(Deadline(clock, 1_000_000_000, None)):
+        left_behind = copy_context()
+        clock.advance(2)
+    with pytest.raises(DeadlineExceededError):
+        left_behind.run(remaining)

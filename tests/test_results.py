@@ -1,0 +1,171 @@
+"""How results come together: those written down without the lock, and those that take it."""
+
+from __future__ import annotations
+
+from contextvars import Context
+
+import pytest
+
+from resilience import Command, Outcome, Registry, State, StateChanged
+from tests.support.runtime import FakeClock
+
+
+def succeed(cmd: Command, times: int) -> None:
+    """Let calls succeed on the closed path."""
+    guarded = cmd(lambda: None)
+    for _ in range(times):
+        guarded()
+
+
+@pytest.fixture
+def moves(registry: Registry) -> list[State]:
+    """The states that listeners were told of."""
+    told: list[State] = []
+    registry.subscribe(
+        lambda event: told.append(event.new) if isinstance(event, StateChanged) else None
+    )
+    return told
+
+
+@pytest.mark.promise("A5")
+def test_the_failure_that_reaches_a_threshold_knows_of_successes_before_it(
+    registry: Registry, clock: FakeClock
+) -> None:
+    """
+    One failure of four calls is 25 %: it opens the circuit, though nobody has read the successes.
+    """
+    cmd = Command("db", registry=registry, volume_threshold=4, error_percent=25)
+    succeed(cmd, 3)
+    cmd.acquire().fail()
+    assert cmd.state is State.OPEN
+
+
+@pytest.mark.promise("B1")
+def test_successes_leave_the_window_with_the_bucket_they_ended_in(
+    registry: Registry, clock: FakeClock
+) -> None:
+    """
+    The first success of the next bucket counts those that were written down before it.
+    """
+    cmd = Command("db", registry=registry, rolling_window=3, buckets=3)
+    succeed(cmd, 3)
+    clock.advance(1)
+    succeed(cmd, 1)
+    clock.advance(2)
+    assert cmd.snapshot().window.calls == 1
+
+
+def test_what_does_not_move_the_circuit_is_told_to_nobody(
+    registry: Registry, clock: FakeClock, moves: list[State]
+) -> None:
+    """
+    Successes and failures of a circuit that has moved before bring no news, and are not stale.
+    """
+    cmd = Command("db", registry=registry, volume_threshold=1)
+    cmd.acquire().fail()
+    cmd.reset()
+    cmd.configure(volume_threshold=100)
+    succeed(cmd, 3)
+    cmd.acquire().fail()
+    snapshot = cmd.snapshot()
+    assert moves == [State.OPEN, State.CLOSED]
+    assert (snapshot.stale, snapshot.slow, snapshot.totals[Outcome.SUCCESS]) == (0, 0, 3)
+
+
+def test_a_success_that_may_open_the_circuit_is_not_slow(
+    registry: Registry, clock: FakeClock
+) -> None:
+    """
+    With half of two calls it opens by the failure, and the window has seen no slow call.
+    """
+    cmd = Command("db", registry=registry, volume_threshold=2, slow_call_duration=1)
+    succeed(cmd, 1)
+    cmd.reset()
+    cmd.acquire().fail()
+    succeed(cmd, 1)
+    assert (cmd.state, cmd.snapshot().window.slow) == (State.OPEN, 0)
+
+
+@pytest.mark.parametrize("step", ["read", "unload"])
+def test_a_journal_that_opens_the_circuit_is_told_of(
+    registry: Registry, clock: FakeClock, moves: list[State], step: str
+) -> None:
+    """
+    Written by threads that did not see the failures yet, a success may open; the rest is stale.
+    """
+    cmd = Command("db", registry=registry, volume_threshold=3)
+    entry = cmd._guard.entry
+    journal = entry.circuit.journal
+    cmd.acquire().fail()
+    cmd.acquire().fail()
+    journal.extend([1, 1, 1])
+    getattr(entry, step)(journal, clock())
+    assert moves == [State.OPEN]
+    snapshot = cmd.snapshot()
+    assert (snapshot.stale, snapshot.totals[Outcome.SUCCESS]) == (2, 3)
+
+
+@pytest.mark.promise("C3")
+def test_a_success_of_before_a_fork_is_its_parent_s(registry: Registry, clock: FakeClock) -> None:
+    """
+    It may end in the child in the next bucket, and is not counted there.
+    """
+    cmd = Command("db", registry=registry)
+    entry = cmd._guard.entry
+    journal = entry.circuit.journal
+    with entry.lock:
+        entry.forked()
+    entry.succeed(journal, 1, clock())
+    assert sum(cmd.snapshot().totals.values()) == 0
+
+
+@pytest.mark.promise("J2")
+def test_refusals_are_counted_before_there_are_many(registry: Registry, clock: FakeClock) -> None:
+    """
+    They are written down without the lock; none is lost, and they take no room.
+    """
+    cmd = Command("db", registry=registry, volume_threshold=1, fallback=lambda _: None)
+    cmd.acquire().fail()
+    guarded = cmd(lambda: None)
+    for _ in range(1000):
+        guarded()
+    assert len(cmd._guard.entry.notes) < 100
+    assert cmd.snapshot().totals[Outcome.SHORT_CIRCUITED] == 1000
+
+
+@pytest.mark.parametrize(("error", "stale"), [(ValueError, 1), (OSError, 1), (GeneratorExit, 0)])
+def test_what_is_ignored_late_is_stale_as_well(
+    registry: Registry, clock: FakeClock, error: type[BaseException], stale: int
+) -> None:
+    """
+    A result counts as stale if the circuit has moved on, even if it says nothing of it.
+
+    A call that is torn down has no result.
+    """
+    cmd = Command("db", registry=registry, volume_threshold=1, ignore=ValueError)
+
+    @cmd
+    def fn(error: type[BaseException], *, late: bool) -> None:
+        if late:
+            Context().run(cmd.acquire).fail()
+        raise error
+
+    for late in (False, True):
+        with pytest.raises((error, ValueError)):
+            fn(error if late else ValueError, late=late)
+        assert cmd.snapshot().stale == stale * late
+
+
+@pytest.mark.parametrize(
+    ("draw", "wait"), [(0.0, 4), (0.5, 5), (1.0, 4), (1.5, 4), (-0.5, 4), (float("nan"), 4)]
+)
+def test_a_draw_that_is_none_adds_nothing(clock: FakeClock, draw: float, wait: float) -> None:
+    """
+    `random` is the user's own: what it gives is a share only from 0 to less than 1.
+    """
+    registry = Registry(clock=clock, random=lambda: draw)
+    cmd = Command(
+        "db", registry=registry, volume_threshold=1, sleep_window=4, sleep_window_jitter=0.5
+    )
+    cmd.acquire().fail()
+    assert cmd.snapshot().retry_after == wait

@@ -36,8 +36,9 @@ def test_the_failure_that_reaches_a_threshold_knows_of_successes_before_it(
     """
     cmd = Command("db", registry=registry, volume_threshold=4, error_percent=25)
     succeed(cmd, 3)
-    cmd.acquire().fail()
-    assert cmd.state is State.OPEN
+    cmd.acquire().fail(OSError("no"))
+    snapshot = cmd.snapshot()
+    assert (snapshot.state, snapshot.last_error) == (State.OPEN, "OSError: no")
 
 
 @pytest.mark.promise("B1")
@@ -48,9 +49,10 @@ def test_successes_leave_the_window_with_the_bucket_they_ended_in(
     The first success of the next bucket counts those that were written down before it.
     """
     cmd = Command("db", registry=registry, rolling_window=3, buckets=3)
-    succeed(cmd, 3)
-    clock.advance(1)
-    succeed(cmd, 1)
+    guarded = cmd(lambda: None)
+    for seconds in (0, 0, 0, 1):
+        clock.advance(seconds)
+        guarded()
     clock.advance(2)
     assert cmd.snapshot().window.calls == 1
 

@@ -322,15 +322,16 @@ def test_deadline_and_slot_cover_the_body_and_its_closing() -> None:
     assert (app.closed, bulkhead.in_flight) == (True, 0)
 
 
-def test_a_stream_that_began_in_time_is_broken_off() -> None:
+@pytest.mark.parametrize(("pauses", "given"), [((0, 2, 2, 2), 2), ((2, 2, 2), 1)])
+def test_a_stream_that_began_in_time_is_broken_off(pauses: tuple[int, ...], given: int) -> None:
     """Nobody waits for the rest; its clean-up runs."""
     clock, bulkhead = FakeClock(), Bulkhead(1)
-    app = Streaming(clock, 0, 2, 2, 2)
+    app = Streaming(clock, *pauses)
     middleware = Middleware(app, clock=clock, bulkhead=bulkhead, default_budget=3)
     exchange = Exchange(middleware)
     with pytest.raises(DeadlineExceededError):
         exchange.play()
-    assert exchange.body == b"chunk chunk "
+    assert exchange.body == b"chunk " * given
     assert (app.closed, bulkhead.in_flight) == (True, 0)
 
 

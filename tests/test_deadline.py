@@ -130,6 +130,18 @@ def test_no_time_at_all_is_over_at_once(clock: FakeClock, length: Any) -> None:
     assert current_deadline() is None
 
 
+@pytest.mark.promise("E3")
+def test_the_last_nanosecond_is_time(clock: FakeClock) -> None:
+    """
+    What is left is told as long as there is any.
+    """
+    with deadline(2, clock=clock) as scope:
+        clock.now += 2 * NANOS - 1
+        scope.check()
+        assert not scope.expired
+        assert scope.remaining == remaining() == 1 / NANOS
+
+
 # -- what it tells
 
 

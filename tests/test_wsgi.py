@@ -287,15 +287,16 @@ def test_what_begins_by_being_written_is_broken_off_too() -> None:
     clock = FakeClock()
 
     def app(environ: Any, start_response: Any) -> Iterator[bytes]:
-        start_response("200 OK", PLAIN)(b"written ")
+        write = start_response("200 OK", PLAIN)
         for _ in range(3):
-            clock.advance(2)
+            write(b"written ")
             yield b"chunk "
+            clock.advance(2)
 
     exchange = Exchange(Middleware(app, clock=clock, default_budget=3))
     with pytest.raises(DeadlineExceededError):
         exchange.play()
-    assert exchange.body == b"written chunk "
+    assert exchange.body == b"written chunk written chunk written "
 
 
 def test_an_empty_body_has_a_head_too() -> None:

@@ -30,7 +30,7 @@ def current_deadline() -> Deadline | None:
     scope = current.get()
     while scope is not None and not scope.binds:
         scope = scope.outer
-    return scope if binding(scope) is not None else None
+    return scope
 
 
 @overload

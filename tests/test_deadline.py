@@ -130,7 +130,6 @@ def test_no_time_at_all_is_over_at_once(clock: FakeClock, length: Any) -> None:
     assert current_deadline() is None
 
 
-@pytest.mark.promise("E3")
 def test_the_last_nanosecond_is_time(clock: FakeClock) -> None:
     """
     What is left is told as long as there is any.

@@ -349,7 +349,6 @@ def test_what_is_put_over_a_command_binds_no_client(run: Runtime, registry: Regi
 # -- within other limits
 
 
-@pytest.mark.promise("E1")
 def test_the_client_is_given_the_timeout(run: Runtime, registry: Registry) -> None:
     """Its own timeouts are cut to it, in every colour; without one they are left alone."""
     for timeout, given in ((3.0, dict.fromkeys(OWN, 3.0)), (None, OWN)):
@@ -360,7 +359,6 @@ def test_the_client_is_given_the_timeout(run: Runtime, registry: Registry) -> No
         assert played.timeouts == [given, given]
 
 
-@pytest.mark.promise("E1")
 @pytest.mark.parametrize("waits", [(5.0,), (0.0, 5.0)], ids=["head", "piece"])
 def test_a_task_is_cut_off_at_the_timeout(
     task: AsyncRuntime, registry: Registry, waits: tuple[float, ...]
@@ -376,7 +374,6 @@ def test_a_task_is_cut_off_at_the_timeout(
     assert guarded.took() == pytest.approx(1.0)
 
 
-@pytest.mark.promise("E1")
 @pytest.mark.parametrize("waits", [(5.0,), (0.0, 5.0)], ids=["head", "piece"])
 def test_a_longer_deadline_leaves_the_timeout_in_force(
     task: AsyncRuntime, registry: Registry, waits: tuple[float, ...]
@@ -391,7 +388,6 @@ def test_a_longer_deadline_leaves_the_timeout_in_force(
     assert guarded.took() == pytest.approx(1.0)
 
 
-@pytest.mark.promise("E1")
 @pytest.mark.parametrize("timeout", [None, 60.0])
 def test_a_deadline_ends_the_wait_for_a_piece(
     run: Runtime, registry: Registry, timeout: float | None
@@ -461,7 +457,6 @@ def test_two_that_end_a_response_at_once_end_it_once(run: Runtime, registry: Reg
     assert guarded.counted() == {"success": 1}
 
 
-@pytest.mark.promise("E7")
 @pytest.mark.parametrize(("left", "sent"), [(0, 0), (1, 1)])
 @pytest.mark.parametrize("timeout", [None, 60.0])
 def test_nothing_is_sent_if_being_let_in_took_all_the_time(

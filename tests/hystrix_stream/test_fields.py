@@ -212,7 +212,7 @@ def test_every_rolling_count_is_its_own(
 
 def test_what_does_not_exist_here_is_neutral(registry: Registry, reader: Reader) -> None:
     """Fields that Java has for what this library does not do say that nothing of it was done."""
-    registry.command("users").call(len, "abc")
+    registry.command("users", max_concurrency=77).call(len, "abc")  # like no other: not remembered
     reader.read()
     assert (
         differs(

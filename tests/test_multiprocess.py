@@ -618,6 +618,28 @@ def test_it_can_be_stopped_and_started_again(
         assert value(merged(folder), "resilience_calls_total", outcome="success") == number
 
 
+def test_who_stops_it_waits_for_the_end_of_its_thread(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Afterwards nothing is written any more, however slowly the thread ends.
+    """
+    slow = threading.Event().wait
+
+    class Over(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            over = super().wait(timeout)
+            slow(0.05)
+            return over
+
+    monkeypatch.setattr(multiprocess, "Event", Over)
+    before = set(threading.enumerate())
+    writer = start(registry)
+    (thread,) = set(threading.enumerate()) - before
+    writer.stop()
+    assert not thread.is_alive()
+
+
 def test_a_flush_in_the_middle_of_a_flush_counts_nothing_twice(
     folder: Path, registry: Registry, users: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,27 @@ def test_a_permit_judges_its_block(run: Runtime, registry: Registry, shell: str)
     assert guard.snapshot().in_flight == 0
 
 
+def test_a_permit_says_whether_it_is_settled(clock: FakeClock, registry: Registry) -> None:
+    """
+    So does its repr.
+    """
+    permit = CircuitBreaker(registry=registry).acquire()
+    assert (permit.settled, repr(permit)) == (False, "<Permit held>")
+    permit.succeed()
+    assert (permit.settled, repr(permit)) == (True, "<Permit settled>")
+
+
+def test_a_failure_nobody_can_tell_more_of_is_a_failure(
+    clock: FakeClock, registry: Registry
+) -> None:
+    """
+    A permit that fails without an exception opens the circuit, and that says so much.
+    """
+    breaker = CircuitBreaker(registry=registry, volume_threshold=1)
+    breaker.acquire().fail()
+    assert breaker.snapshot().last_error == "failure"
+
+
 def test_a_permit_is_judged_as_its_guard_judges(clock: FakeClock, registry: Registry) -> None:
     """
     `handle` and `ignore` of the guard decide what an error in the block says.

@@ -106,10 +106,8 @@ class Permit:
     ) -> None:
         if error is None:
             self.succeed()
-            return
-        token = self._claim()
-        if token is not None:
-            self._guard.fail(token, error)
+        else:
+            self._guard.fail(self._claim(), error)
 
     def _claim(self) -> Token | None:
         with self._guard.entry.lock:

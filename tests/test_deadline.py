@@ -51,6 +51,18 @@ class InterruptingClock(FakeClock):
         return super().__call__()
 
 
+class LeapingClock(FakeClock):
+    """A clock on which an hour passes before the reading it is told."""
+
+    reading = 0
+
+    def __call__(self) -> int:
+        self.reading -= 1
+        if self.reading == 0:
+            self.advance(3600)
+        return super().__call__()
+
+
 # -- how long
 
 
@@ -90,6 +102,16 @@ def test_a_time_is_seconds_or_a_timedelta(clock: FakeClock, length: Any) -> None
     with deadline(length, clock=clock) as scope:
         assert scope.remaining == remaining() == 2
         assert scope.at == clock.now / NANOS + 2
+
+
+@pytest.mark.promise("E4")
+@pytest.mark.parametrize("year", [31_536_000, timedelta(days=365), Decimal(31_536_000)], ids=repr)
+def test_a_year_is_not_too_long(clock: FakeClock, year: Any) -> None:
+    """
+    It is the longest of all.
+    """
+    with deadline(year, clock=clock) as scope:
+        assert scope.remaining == 31_536_000
 
 
 @pytest.mark.promise("E4")
@@ -572,6 +594,72 @@ def test_a_deadline_left_in_time_does_not_run_out_by_being_left_again(clock: Fak
 
 
 @pytest.mark.promise("E2")
+def test_a_deadline_left_elsewhere_is_one_that_is_still_open(clock: FakeClock) -> None:
+    """
+    Of one object's scopes those that were left, though entered later, are not left again.
+    """
+    budget = deadline(5, clock=clock)
+    own = contextvars.Context()
+    own.run(budget.__enter__)
+    clock.advance(1)
+    with budget:
+        pass
+    contextvars.Context().run(budget.__exit__, None, None, None)
+    assert own.run(current_deadline) is None
+
+
+def test_a_deadline_left_out_of_turn_is_that_of_its_own_context(clock: FakeClock) -> None:
+    """
+    Another context has entered the same object later, and goes on.
+    """
+    budget = deadline(5, clock=clock)
+    other = contextvars.Context()
+    budget.__enter__()
+    with deadline(60, clock=clock) as inner:
+        clock.advance(1)
+        theirs = other.run(budget.__enter__)
+        budget.__exit__(None, None, None)
+        assert current_deadline() is inner
+        assert other.run(current_deadline) is theirs
+    other.run(budget.__exit__, None, None, None)
+
+
+@pytest.mark.promise("E2")
+def test_a_decorated_call_that_failed_in_time_was_left_in_time(run: Runtime) -> None:
+    """
+    What carries its budget is free, though time runs out while the call is being left.
+    """
+    copies: list[contextvars.Context] = []
+
+    def fails() -> None:
+        copies.append(contextvars.copy_context())
+        clock.reading = 2
+        raise ConnectionError
+
+    clock = LeapingClock()
+    guarded = deadline(5, clock=clock)(run.coloured(fails))
+    assert isinstance(run.raised(guarded), ConnectionError)
+    clock.advance(3600)
+    assert copies[0].run(remaining, default=None) is None
+
+
+@pytest.mark.promise("E2")
+def test_a_decorated_call_binds_nothing_after_it(run: Runtime) -> None:
+    """
+    Its caller has all the time it wants once it has returned.
+    """
+    guarded = deadline(5, clock=run.clock)(run.body(returns=3))
+
+    async def body() -> Any:
+        value = await guarded() if run.is_async else guarded()
+        assert current_deadline() is None
+        if run.is_async:
+            await run.sleep(10)
+        return value
+
+    assert play(run, body) == 3
+
+
 def test_leaving_a_deadline_nobody_entered_does_nothing(clock: FakeClock) -> None:
     """
     One `__exit__` too many raises nothing and leaves other scopes alone.

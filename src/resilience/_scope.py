@@ -93,7 +93,7 @@ class deadline:  # noqa: N801 - read as a statement: `with deadline(2.0):`
         traceback: TracebackType | None,
     ) -> None:
         scope = current.get()
-        if scope is None or scope not in self._open:  # not the innermost one that is entered here
+        if scope not in self._open:  # not the innermost one that is entered here
             scope = self._find(scope)
         if scope is None:
             forget_left()

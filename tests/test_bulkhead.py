@@ -329,6 +329,29 @@ def test_a_wait_ends_at_the_earlier_of_two_ends(
 
 
 @pytest.mark.promise("D4")
+@pytest.mark.parametrize(
+    ("max_wait", "timeout", "waits"), [(None, 2.5, 2.5), (5, 2.5, 5), (5, None, 5)]
+)
+def test_a_command_s_wait_ends_at_max_wait_or_after_its_timeout(
+    task: AsyncRuntime,
+    registry: Registry,
+    max_wait: float | None,
+    timeout: float | None,
+    waits: float,
+) -> None:
+    """
+    Where no `max_wait` is set a call waits for a slot as long as it might run.
+    """
+    command = registry.command(
+        "db", timeout=timeout, max_wait=max_wait, max_concurrency=1, max_waiting=1
+    )
+    with command.acquire():
+        before = task.clock()
+        assert isinstance(task.raised(command(task.body())), BulkheadFullError)
+        assert (task.clock() - before) / 1e9 == pytest.approx(waits, abs=0.01)
+
+
+@pytest.mark.promise("D4")
 @pytest.mark.usefixtures("look_often")
 def test_a_thread_waits_no_longer_than_max_wait(watching: WatchingClock, watched: Registry) -> None:
     """

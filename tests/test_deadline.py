@@ -28,6 +28,7 @@ from resilience import (
     remaining,
 )
 from resilience._chain import current
+from resilience._deadline import Deadline
 from tests.support.runtime import NANOS, AsyncioRuntime, AsyncRuntime, FakeClock, Runtime
 from tests.support.scene import play
 from tests.support.threads import Caller
@@ -223,6 +224,39 @@ def test_of_two_that_end_at_once_the_inner_one_counts(clock: FakeClock) -> None:
         with pytest.raises(DeadlineExceededError) as caught:
             remaining()
     assert caught.value.deadline is inner
+
+
+@pytest.mark.parametrize("decorated", [False, True])
+def test_an_interrupt_takes_the_alarm_along(
+    task: AsyncRuntime, monkeypatch: pytest.MonkeyPatch, decorated: bool
+) -> None:
+    """
+    A scope whose entering is interrupted when its alarm is set already never rings.
+    """
+    ended: list[float] = []
+
+    def interrupts(*_: object) -> None:
+        raise Interrupt
+
+    async def block() -> None:
+        with deadline(60, clock=task.clock):
+            pass
+
+    async def carries() -> None:
+        with pytest.raises(Interrupt):
+            await (deadline(60, clock=task.clock)(task.body())() if decorated else block())
+        await task.sleep(10)
+        ended.append(task.clock.time())
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            with deadline(5, clock=task.clock):
+                monkeypatch.setattr(Deadline, "_carry", interrupts)
+                group.start_soon(carries)
+                await task.sleep(1)
+
+    task.call(main)
+    assert len(ended) == 1
 
 
 def test_its_repr_says_whose_it_is_and_what_is_left(clock: FakeClock, registry: Registry) -> None:

@@ -171,6 +171,24 @@ def test_a_failure_nobody_can_tell_more_of_is_a_failure(
     assert breaker.snapshot().last_error == "failure"
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(OSError(), "OSError"), (OSError("no"), "OSError: no"), (OSError("x" * 999), 200)],
+    ids=["empty", "short", "long"],
+)
+def test_a_failure_is_told_by_type_and_message(
+    clock: FakeClock, registry: Registry, error: OSError, told: str | int
+) -> None:
+    """
+    In at most 200 characters.
+    """
+    breaker = CircuitBreaker(registry=registry, volume_threshold=1)
+    breaker.acquire().fail(error)
+    said = breaker.snapshot().last_error
+    assert said is not None
+    assert told in {said, len(said)}
+
+
 def test_a_permit_is_judged_as_its_guard_judges(clock: FakeClock, registry: Registry) -> None:
     """
     `handle` and `ignore` of the guard decide what an error in the block says.

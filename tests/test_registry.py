@@ -208,6 +208,38 @@ def test_the_same_value_twice_is_no_contradiction(registry: Registry) -> None:
     CircuitBreaker("db", sleep_window=5, registry=registry)
 
 
+def test_what_many_objects_say_alike_is_remembered_once(registry: Registry) -> None:
+    """
+    A breaker made for each request takes no memory for each, and contradicts nobody.
+
+    One that says something else is told what was said, though nobody knows where.
+    """
+    for _ in range(10):
+        CircuitBreaker("db", buckets=5, registry=registry)
+    assert len(registry.entry("db")._declared._said) == 1
+    with pytest.raises(ConfigurationError) as caught:
+        CircuitBreaker("db", buckets=6, registry=registry)
+    assert str(caught.value) == "buckets of 'db' is 5 already, and cannot be 6 as well"
+
+
+def test_what_is_wrong_leaves_no_name_behind(registry: Registry) -> None:
+    """
+    Fields that contradict each other are refused before anything is made of them.
+    """
+    with pytest.raises(ConfigurationError, match="sleep_window_max"):
+        CircuitBreaker("db", sleep_window=10, sleep_window_max=5, registry=registry)
+    assert registry.get("db") is None
+
+
+@pytest.mark.parametrize("wrong", [3, "shop", Registry])
+def test_what_is_no_registry_is_refused(wrong: Any) -> None:
+    """
+    It is told in words.
+    """
+    with pytest.raises(ConfigurationError, match="registry must be a Registry or None, not"):
+        CircuitBreaker("db", registry=wrong)
+
+
 def test_a_function_defined_anew_replaces_what_it_said(registry: Registry) -> None:
     """
     The same `module.qualname` again, as in a notebook or after a reload, is no contradiction.

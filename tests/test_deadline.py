@@ -8,6 +8,7 @@ import gc
 import math
 import threading
 import weakref
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -195,6 +196,17 @@ def test_it_runs_out_with_its_last_nanosecond(clock: FakeClock) -> None:
         assert scope.expired
         with pytest.raises(DeadlineExceededError):
             scope.check()
+
+
+@pytest.mark.promise("E4")
+def test_the_shortest_time_is_a_nanosecond(clock: FakeClock) -> None:
+    """
+    What is more than nothing is not rounded to nothing.
+    """
+    with deadline(1e-12, clock=clock) as scope:
+        assert not scope.expired
+        clock.advance(1e-9)
+        assert scope.expired
 
 
 @pytest.mark.promise("E9")
@@ -678,11 +690,39 @@ def test_a_decorated_call_that_failed_in_time_was_left_in_time(run: Runtime) -> 
 
 
 @pytest.mark.promise("E2")
-def test_a_decorated_call_binds_nothing_after_it(run: Runtime) -> None:
+@pytest.mark.parametrize("kind", ["function", "generator"])
+def test_a_decorated_call_whose_leaving_was_interrupted_binds_nobody(kind: str) -> None:
     """
-    Its caller has all the time it wants once it has returned.
+    An interrupt comes while it is being left: what carries its budget is free all the same.
     """
-    guarded = deadline(5, clock=run.clock)(run.body(returns=3))
+    copies: list[contextvars.Context] = []
+    clock = InterruptingClock()
+
+    def function() -> None:
+        copies.append(contextvars.copy_context())
+        clock.reading = 1
+
+    def generator() -> Iterator[None]:
+        function()
+        yield
+
+    budget = deadline(5, clock=clock)
+    with pytest.raises(Interrupt):
+        if kind == "function":
+            budget(function)()
+        else:
+            next(budget(generator)())
+    assert copies[0].run(remaining, default=None) is None
+
+
+@pytest.mark.promise("E2")
+@pytest.mark.parametrize("disguised", [False, True])
+def test_a_decorated_call_binds_nothing_after_it(run: Runtime, disguised: bool) -> None:
+    """
+    Its caller has all the time it wants once it has returned, or what it returned was awaited.
+    """
+    fn = run.body(returns=3)
+    guarded = deadline(5, clock=run.clock)((lambda: fn()) if disguised else fn)  # noqa: PLW0108
 
     async def body() -> Any:
         value = await guarded() if run.is_async else guarded()

@@ -548,6 +548,15 @@ def test_a_number_that_prints_as_something_else_is_a_number(
 # -- reading them
 
 
+def test_what_many_say_alike_is_kept_as_each_has_written_it() -> None:
+    """
+    37 is equal to 37.0, and not the same.
+    """
+    for written in (37.0, 37, Decimal(37)):
+        (kept,) = fields_of(None, {"error_percent": written}).values()
+        assert (kept, type(kept)) == (written, type(written))
+
+
 def test_settings_and_keywords_come_together() -> None:
     """
     Keywords win over a `Settings` beside them; what is its default is not given.

@@ -24,7 +24,7 @@ from resilience import (
     remaining,
 )
 from resilience.testing import FakeClock
-from resilience.wsgi import Middleware, answer
+from resilience.wsgi import Middleware, Problem, answer
 
 PLAIN = [("Content-Type", "text/plain")]
 
@@ -451,3 +451,11 @@ def test_what_is_wrong_is_told_at_construction() -> None:
     """The faults are those of the ASGI middleware."""
     with pytest.raises(ConfigurationError, match="max_budget must be a time"):
         Middleware(hello, max_budget=-1)
+
+
+@pytest.mark.parametrize(
+    ("status", "phrase"), [(503, "Service Unavailable"), (504, "Gateway Timeout")]
+)
+def test_a_problem_has_a_phrase(status: int, phrase: str) -> None:
+    """The status line says in words what its number means."""
+    assert Problem(status).phrase == phrase

@@ -921,3 +921,14 @@ def raises_it(error: BaseException) -> Any:
         raise error
 
     return does
+
+
+def test_every_result_is_judged(run: Runtime, registry: Registry) -> None:
+    """
+    The predicate looks at the results of all calls, in whatever slots they run.
+    """
+    command = registry.command("db", is_failure="bad".__eq__, volume_threshold=100)
+    guarded = command(run.body(returns="bad"))
+    for _ in range(3):
+        assert run.call(guarded) == "bad"
+    assert command.snapshot().totals["failure"] == 3

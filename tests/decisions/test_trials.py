@@ -304,6 +304,22 @@ def test_a_trial_slower_than_its_lease_still_counts(
 
 
 @pytest.mark.promise("A10")
+def test_a_lease_lasts_as_long_as_a_call_may_take(run: Runtime, registry: Registry) -> None:
+    """
+    Where that is longer than a sleep window, the next trial waits for it.
+    """
+    scene = Scene(run, registry, timeout=4 * SLEEP_WINDOW)
+    scene.await_trial()
+    trial = scene.hold()
+    run.advance(SLEEP_WINDOW)
+    end = scene.play_open(lambda: ended(scene.guard(nothing)))
+    assert isinstance(end.error, CircuitOpenError)
+    assert end.error.retry_after == pytest.approx(3 * SLEEP_WINDOW)
+    trial.succeed()
+    scene.check()
+
+
+@pytest.mark.promise("A10")
 def test_a_trial_that_hangs_does_not_block_the_next(task: AsyncRuntime, registry: Registry) -> None:
     """
     While a trial hangs for ever the next caller is let in when its lease ends, and closes.

@@ -26,7 +26,10 @@ class Planted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name: str, _path: Any, _target: Any = None) -> Any:
         if name != self._name:
             return None
-        return importlib.util.spec_from_file_location(name, self._path, loader=self)
+        inside = [str(self._path.parent)] if self._path.name == "__init__.py" else None
+        return importlib.util.spec_from_file_location(
+            name, self._path, loader=self, submodule_search_locations=inside
+        )
 
     def create_module(self, _spec: Any) -> None:
         return None

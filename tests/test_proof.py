@@ -208,8 +208,22 @@ def test_a_mistake_can_be_imported() -> None:
 from proof import mutation
 from proof.mistakes import SOURCE, mistakes
 mutation.afresh(next(name for name in {names} if " Limit.allow: True ->" in name), [{told!r}])
+@pytest.mark.parametrize(
+    ("mistake", "noticed"),
+    [("__getattr__: return value -> return None", True), ("__dir__: return sorted(", False)],
+)
+def test_a_package_is_imported_with_its_mistake(mistake: str, noticed: bool) -> None:
+    """
+    Also where the package is installed, and pytest would import it for a plugin of its own.
+    """
+    code = f"""
+from proof import mistakes, mutation
+init = mistakes.mistakes(mistakes.SOURCE / "__init__.py")
+name = next(each.name for each in init if {mistake!r} in each.name)
+mutation.afresh(name, ["tests/test_public_api.py::test_a_public_object_shows_its_public_home"])
 """
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert "1 failed" in ended.stdout
+    assert ended.returncode == noticed, ended.stdout + ended.stderr

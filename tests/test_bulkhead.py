@@ -619,33 +619,58 @@ def test_on_a_thread_that_runs_a_loop_nobody_waits_synchronously(
     task.call(scenario)
 
 
+def inside_itself(run: Runtime, guard: Any) -> BaseException | None:
+    """Return what a call raises that makes another one in the same guard."""
+    inner = guard(run.body())
+
+    if run.is_async:
+
+        @guard
+        async def outer() -> None:
+            await inner()
+
+    else:
+
+        @guard
+        def outer() -> None:
+            inner()
+
+    return run.raised(outer)
+
+
 @pytest.mark.promise("D10", "C7")
 @pytest.mark.parametrize("waiting", [1, 5])
+@pytest.mark.parametrize("kind", [Bulkhead, Command])
 def test_who_holds_all_slots_does_not_wait_for_itself(
-    run: Runtime, registry: Registry, waiting: int
+    run: Runtime, registry: Registry, kind: Any, waiting: int
 ) -> None:
     """
     A call inside another that only the outer one could make room for is refused.
 
     Where somebody else may make room, it waits.
     """
-    bulkhead = Bulkhead(1, max_waiting=waiting, registry=registry)
-    inner = bulkhead(run.body())
+    guard = (
+        Bulkhead(1, max_waiting=waiting, registry=registry)
+        if kind is Bulkhead
+        else Command("db", max_concurrency=1, max_waiting=waiting, timeout=None, registry=registry)
+    )
+    assert isinstance(inside_itself(run, guard), BulkheadFullError)
+    snapshot = guard.snapshot()
+    assert snapshot.in_flight == snapshot.waiting == 0
 
-    if run.is_async:
 
-        @bulkhead
-        async def outer() -> None:
-            await inner()
-
-    else:
-
-        @bulkhead
-        def outer() -> None:
-            inner()
-
-    assert isinstance(run.raised(outer), BulkheadFullError)
-    assert bulkhead.in_flight == bulkhead.waiting == 0
+def test_who_holds_a_shared_slot_does_not_wait_for_itself(
+    task: AsyncRuntime, registry: Registry
+) -> None:
+    """
+    Nor where the bulkhead that the command shares was given its waiting room later.
+    """
+    bulkhead = Bulkhead(1, name="pool", max_wait=5, registry=registry)
+    cmd = Command("db", bulkhead=bulkhead, timeout=None, registry=registry)
+    registry.configure("pool", max_waiting=1)
+    before = task.clock()
+    assert isinstance(inside_itself(task, cmd), BulkheadFullError)
+    assert task.clock() == before
 
 
 @pytest.mark.promise("D10", "C7")

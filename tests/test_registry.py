@@ -857,12 +857,15 @@ def test_a_name_that_left_starts_clean(clock: FakeClock) -> None:
     """
     registry = Registry(clock=clock, max_size=1)
     registry.configure("a", buckets=5)
-    registry.command("a").acquire().succeed()
+    first = registry.command("a")
+    first.acquire().succeed()
+    first.configure(sleep_window=3)
+    del first
     registry.command("b")
     assert list(registry) == ["b"]
     again = registry.command("a")
     assert sum(again.snapshot().totals.values()) == 0
-    assert again.settings.buckets == 5
+    assert (again.settings.buckets, again.settings.sleep_window) == (5, 3)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "3"], ids=repr)

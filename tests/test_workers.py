@@ -208,7 +208,7 @@ def test_an_idle_worker_is_used_again(registry: Registry, clock: FakeClock) -> N
     Call after call is made by one thread: the one that was idle last.
     """
     cmd = command("again", registry=registry, isolation="thread")
-    functions = cmd(here), cmd(lambda: here())
+    functions = cmd(here), cmd(here)
     assert len({functions[number % 2]() for number in range(50)}) == 1
     assert len(workers("again")) == 1
 

@@ -619,8 +619,8 @@ def test_on_a_thread_that_runs_a_loop_nobody_waits_synchronously(
     task.call(scenario)
 
 
-def inside_itself(run: Runtime, guard: Any) -> BaseException | None:
-    """Return what a call raises that makes another one in the same guard."""
+def inside_itself(run: Runtime, guard: Any) -> Callable[[], Any]:
+    """Return a guarded function that calls another one of the same guard."""
     inner = guard(run.body())
 
     if run.is_async:
@@ -635,7 +635,7 @@ def inside_itself(run: Runtime, guard: Any) -> BaseException | None:
         def outer() -> None:
             inner()
 
-    return run.raised(outer)
+    return outer
 
 
 @pytest.mark.promise("D10", "C7")
@@ -654,7 +654,7 @@ def test_who_holds_all_slots_does_not_wait_for_itself(
         if kind is Bulkhead
         else Command("db", max_concurrency=1, max_waiting=waiting, timeout=None, registry=registry)
     )
-    assert isinstance(inside_itself(run, guard), BulkheadFullError)
+    assert isinstance(run.raised(inside_itself(run, guard)), BulkheadFullError)
     snapshot = guard.snapshot()
     assert snapshot.in_flight == snapshot.waiting == 0
 
@@ -667,9 +667,10 @@ def test_who_holds_a_shared_slot_does_not_wait_for_itself(
     """
     bulkhead = Bulkhead(1, name="pool", max_wait=5, registry=registry)
     cmd = Command("db", bulkhead=bulkhead, timeout=None, registry=registry)
+    outer = inside_itself(task, cmd)
     registry.configure("pool", max_waiting=1)
     before = task.clock()
-    assert isinstance(inside_itself(task, cmd), BulkheadFullError)
+    assert isinstance(task.raised(outer), BulkheadFullError)
     assert task.clock() == before
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import resilience
 from resilience import (
+    Bulkhead,
     BulkheadFullError,
     CircuitBreaker,
     CircuitOpenError,
@@ -158,6 +159,19 @@ def test_a_public_object_is_documented(name: str) -> None:
     for attribute, value in vars(found).items():
         if not attribute.startswith("_") and (callable(value) or isinstance(value, property)):
             assert inspect.getdoc(value), f"{name}.{attribute}"
+
+
+def test_what_is_imported_later_is_there_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    By its name alone, at the first time and ever after; and what there is not is told.
+    """
+    monkeypatch.delitem(vars(resilience), "Bulkhead")
+    assert resilience.Bulkhead is Bulkhead
+    assert vars(resilience)["Bulkhead"] is Bulkhead
+    with pytest.raises(AttributeError, match="module 'resilience' has no attribute 'Bulkheads'"):
+        _ = resilience.Bulkheads
 
 
 @pytest.mark.parametrize("path", SIGNATURES)

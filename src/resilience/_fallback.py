@@ -166,7 +166,7 @@ def refuse_async(fn: object, handlers: Iterable[Callable[..., Any]]) -> None:
 
 def is_async(fn: Any) -> bool:
     """Whether calling it gives a coroutine or an async generator."""
-    called = fn if inspect.isroutine(fn) else getattr(fn, "__call__", fn)  # noqa: B004 - its code
+    called = getattr(fn, "__call__", fn)  # noqa: B004 - its code
     return any(
         check(each)
         for check in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)

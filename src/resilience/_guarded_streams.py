@@ -45,10 +45,10 @@ class _Stream:
 
     __slots__ = (
         "_args",
+        "_begun",
         "_fallbacks",
         "_fn",
         "_guard",
-        "_items",
         "_kwargs",
         "_late",
         "_running",
@@ -62,8 +62,8 @@ class _Stream:
         self._guard = guard
         self._fn, self._args, self._kwargs = fn, args, kwargs
         self._fallbacks = fallbacks
-        self._items = self._spent = 0
-        self._late = self._running = False
+        self._spent = 0
+        self._begun = self._late = self._running = False
         self._token: Token | None = None
 
     # -- the stream's side
@@ -119,7 +119,7 @@ class _Stream:
         token = self._token
         assert token is not None, "a step follows the admission"
         self._running = True
-        if self._items:
+        if self._begun:
             token.started = self._guard.entry.clock()
             if token.plan.scoped or token.trial is not None or current.get() is not None:
                 self._guard.open_scope(token)
@@ -131,7 +131,7 @@ class _Stream:
         timeout = token.plan.timeout
         self._late = self._late or (timeout is not None and took >= timeout)
         self._spent += took
-        self._items += 1
+        self._begun = True
         self._running = False
         if token.scope is not None:
             token.scope.leave()
@@ -149,7 +149,7 @@ class _Stream:
 
     def _failure(self, error: BaseException) -> Failure:
         failure = self._guard.fail(self._token, error, spent=self._spent)
-        return failure._replace(fallback=failure.fallback and not self._items)
+        return failure._replace(fallback=failure.fallback and not self._begun)
 
 
 def _chained(failure: Failure, error: BaseException) -> BaseException:

@@ -354,6 +354,7 @@ def test_a_stream_that_fails_at_once_is_a_failure(scene: StreamScene) -> None:
     scene.calls = 1
     end = scene.play(lambda: ended(lambda: scene.items(scene.guard_stream(fails_at_once)())))
     assert isinstance(end.error, ConnectionError)
+    assert end.error.__cause__ is None
     effect = scene.since(before)
     assert effect.outcomes == {"failure": 1}
     assert effect.window == ERROR
@@ -543,6 +544,7 @@ def test_an_item_that_takes_too_long_is_cut_off(
     error = scene.play(scenario).error
     assert isinstance(error, DeadlineExceededError)
     assert (error.name, error.timeout) == ("db", 2)
+    assert (type(error.__cause__).__name__ in ("CancelledError", "Cancelled")) is run.is_async
     effect = scene.since(before)
     assert effect.outcomes == {"timeout": 1}
     assert effect.window == ERROR
@@ -569,14 +571,17 @@ def test_a_fallback_answers_for_a_first_item_that_takes_too_long(
     assert isinstance(end.error, DeadlineExceededError) is not answered
 
 
-def test_a_late_item_that_was_not_cut_off_is_kept(run: Runtime, registry: Registry) -> None:
+@pytest.mark.parametrize("takes", [2, 3])
+def test_a_late_item_that_was_not_cut_off_is_kept(
+    run: Runtime, registry: Registry, takes: int
+) -> None:
     """
     The items go on; the stream is a timeout when it ends, or is closed.
     """
     scene = StreamScene(run, registry, timeout=2.0)
 
     async def producer() -> Any:
-        scene.block(3)
+        scene.block(takes)
         yield 1
         yield 2
 
@@ -610,6 +615,32 @@ def test_a_stream_that_is_late_with_its_end_is_late(run: Runtime, registry: Regi
     scene.calls = 1
     assert scene.play(lambda: scene.items(scene.guard_stream(producer)())) == [1]
     assert scene.total("timeout") == 1
+
+
+def test_what_a_producer_takes_to_be_closed_is_its_time(run: Runtime, registry: Registry) -> None:
+    """
+    It is counted once, and what its consumer took before is not.
+    """
+    scene = StreamScene(run, registry)
+
+    async def producer() -> Any:
+        try:
+            scene.block(1)
+            yield 1
+            yield 2
+        finally:
+            scene.block(2)
+
+    async def closes() -> None:
+        stream = scene.guard_stream(producer)()
+        await scene.step(stream)
+        await scene.step(stream)
+        scene.block(10)
+        await close(scene.run, stream)
+
+    scene.calls = 1
+    scene.play(closes)
+    assert scene.snapshot.latency["success"].sum == 3
 
 
 def test_a_consumer_may_take_its_time(run: Runtime, registry: Registry) -> None:
@@ -729,6 +760,37 @@ def test_a_caller_s_deadline_cuts_a_stream_off(
 
 
 # -- trials
+
+
+def test_an_inherited_deadline_cuts_off_a_later_item(
+    task: AsyncRuntime, registry: Registry
+) -> None:
+    """
+    In a child task the command enforces it at each step, the first and every other.
+    """
+    scene = StreamScene(task, registry)
+    items: list[int] = []
+
+    async def producer() -> Any:
+        for number in range(9):
+            await scene.spend(0.4)
+            items.append(number)
+            yield number
+
+    async def consumer() -> None:
+        with pytest.raises(DeadlineExceededError):
+            async with aclosing(scene.guard_stream(producer)()) as stream:
+                async for _ in stream:
+                    pass
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            with pytest.raises(DeadlineExceededError), scene.within(1):
+                group.start_soon(consumer)
+                await task.sleep(60)
+
+    task.call(main)
+    assert items == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -510,6 +510,19 @@ RESULTS = [
 
 ERRORS = [
     case("raises", raises(ConnectionError), FAILURE),
+    case(
+        "raises_when_its_caller_s_time_is_over_and_nobody_knows_what_is_fair",
+        raises(ConnectionError, blocks=3),
+        FAILURE,
+        call=within(2.0),
+    ),
+    case(
+        "raises_what_is_ignored_when_its_caller_s_time_is_over",
+        raises(KeyError, blocks=3),
+        IGNORED,
+        call=within(2.0),
+        options={"timeout": 4.0, "ignore": KeyError},
+    ),
     case("raises_what_handle_names", raises(KeyError), FAILURE, options={"handle": KeyError}),
     case(
         "raises_what_handle_finds",

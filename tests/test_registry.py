@@ -26,12 +26,17 @@ from resilience import (
 )
 from resilience._core.slots import Waiter
 from tests.support.runtime import FakeClock, Runtime
+from tests.support.scene import drive
 from tests.support.threads import PATIENCE, Caller, Gate, together
 
 
 @pytest.fixture(autouse=True)
 def _clock(clock: FakeClock) -> None:
     """Every registry of this file lives by the test's clock."""
+
+
+async def nothing() -> None:
+    """Do nothing."""
 
 
 def fail(guard: Any, times: int = 1) -> None:
@@ -128,6 +133,24 @@ def test_a_name_is_some_printable_text(registry: Registry, name: Any) -> None:
     assert list(registry) == []
 
 
+def test_a_command_has_a_name(registry: Registry) -> None:
+    """
+    Only parts may be private.
+    """
+    nobody: Any = None
+    with pytest.raises(ConfigurationError, match="name must be"):
+        registry.command(nobody)
+
+
+def test_fields_that_do_not_fit_together_are_refused_at_construction(registry: Registry) -> None:
+    """
+    Before anything is made of them.
+    """
+    with pytest.raises(ConfigurationError, match="sleep_window_max"):
+        registry.command("db", sleep_window=5, sleep_window_max=1)
+    assert list(registry) == []
+
+
 # -- merging, conflict, redefinition
 
 
@@ -180,21 +203,26 @@ def test_a_contradiction_is_an_error_that_names_both(registry: Registry) -> None
 
 
 @pytest.mark.promise("K4")
-@pytest.mark.parametrize("use", ["call", "with", "acquire"])
-def test_a_contradiction_shows_at_first_use(registry: Registry, use: str) -> None:
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda cmd: cmd.call(int),
+        lambda cmd: drive(cmd.acall(nothing)),
+        lambda cmd: cmd.__enter__(),
+        lambda cmd: drive(cmd.__aenter__()),
+        lambda cmd: cmd.acquire(),
+        lambda cmd: drive(cmd.aacquire()),
+    ],
+    ids=["call", "acall", "with", "async with", "acquire", "aacquire"],
+)
+def test_a_contradiction_shows_at_first_use(registry: Registry, use: Callable[[Any], Any]) -> None:
     """
     A command that decorates nothing finds it out when it is first used.
     """
     defined("a.f", registry.command("db", buckets=5))
     other = registry.command("db", buckets=6)
     with pytest.raises(ConfigurationError, match="buckets"):
-        if use == "call":
-            other.call(int)
-        elif use == "with":
-            with other:
-                pass
-        else:
-            other.acquire()
+        use(other)
     assert registry.get("db").totals[Outcome.SUCCESS] == 0
 
 

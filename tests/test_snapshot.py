@@ -41,6 +41,30 @@ def fail(guard: Any, times: int = 1) -> None:
         guard.acquire().fail(OSError("no"))
 
 
+def test_what_takes_no_time_adds_none(run: Runtime, registry: Registry) -> None:
+    """
+    Not even a nanosecond, whatever becomes of the call.
+    """
+    cmd = Command("db", registry=registry, is_failure="bad".__eq__)
+    for ends in ({"returns": "good"}, {"returns": "bad"}, {"raises": ConnectionError}):
+        run.raised(cmd(run.body(**ends)))
+    latency = cmd.snapshot().latency
+    assert {str(outcome): each.sum for outcome, each in latency.items()} == {
+        "success": 0.0,
+        "failure": 0.0,
+    }
+
+
+def test_a_result_that_opened_the_circuit_is_told(run: Runtime, registry: Registry) -> None:
+    """
+    There was no error to tell of.
+    """
+    cmd = Command("db", registry=registry, volume_threshold=1, is_failure="bad".__eq__)
+    assert run.call(cmd(run.body(returns="bad"))) == "bad"
+    assert cmd.state is State.OPEN
+    assert cmd.snapshot().last_error == "a result that is a failure"
+
+
 def test_of_something_new_all_is_zero(clock: FakeClock, cmd: Command) -> None:
     """
     Every count is there from the beginning, and nothing is -1, missing or not a number.

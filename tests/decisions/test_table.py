@@ -511,6 +511,11 @@ RESULTS = [
 ERRORS = [
     case("raises", raises(ConnectionError), FAILURE),
     case(
+        "raises_a_deadline_s_error_of_its_own",
+        raises(lambda: DeadlineExceededError("users", timeout=1.0, elapsed=2.0)),
+        FAILURE,
+    ),
+    case(
         "raises_when_its_caller_s_time_is_over_and_nobody_knows_what_is_fair",
         raises(ConnectionError, blocks=3),
         FAILURE,

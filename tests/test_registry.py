@@ -294,6 +294,15 @@ def test_a_function_defined_anew_may_still_contradict_another(registry: Registry
         defined("a.g", registry.command("db", buckets=6))
 
 
+def test_two_lambdas_are_two_functions(registry: Registry) -> None:
+    """
+    Although both have one name: the second is no new definition of the first.
+    """
+    registry.command("db", buckets=5)(lambda: 1)
+    with pytest.raises(ConfigurationError, match="lambda"):
+        registry.command("db", buckets=6)(lambda: 2)
+
+
 @pytest.mark.promise("K4")
 def test_of_eight_threads_that_contradict_one_another_one_wins(registry: Registry) -> None:
     """

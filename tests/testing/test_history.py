@@ -47,6 +47,14 @@ def test_a_history_tells_what_holds_when() -> None:
     assert History(recover()).recovers_at == 0.0
 
 
+def test_a_step_lasts_a_second_unless_it_is_told_otherwise() -> None:
+    """
+    And a slow answer takes two.
+    """
+    steps = [step() for step in (ok, slow, fail, hang, refuse, cancel)]
+    assert str(steps) == "[ok(1), slow(1, takes=2), fail(1), hang(1), refuse(1), cancel(1)]"
+
+
 def test_a_step_takes_a_timedelta_as_well() -> None:
     """
     Seconds are a number or a `timedelta`.

@@ -14,10 +14,13 @@ from resilience.testing import (
     FakeClock,
     FaultyDependency,
     History,
+    Step,
     cancel,
     fail,
+    hang,
     ok,
     recover,
+    refuse,
     slow,
 )
 from resilience.testing.machine import CommandMachine
@@ -95,6 +98,20 @@ def test_a_call_that_fails_has_an_error_and_no_answer(colour: str) -> None:
     with playing(colour=colour, story=History(fail())) as machine:
         machine.call_at_once((), 2)
         assert (machine.answers, machine.errors) == ([], ["DependencyError"] * 2)
+
+
+@pytest.mark.parametrize("step", [fail(), refuse(), hang()])
+def test_errors_of_the_library_and_of_dependencies_are_expected(step: Step) -> None:
+    """
+    Unless a subclass says otherwise; any other one comes out of the call.
+    """
+    with playing(
+        story=History(step), settings=Settings(volume_threshold=1), raised=CommandMachine.raised
+    ) as machine:
+        machine.keep_calling((), 2, 1)
+        assert (len(machine.begun), machine.answers) == (2, [])
+        with pytest.raises(LookupError):
+            machine.raised(LookupError())
 
 
 @in_every_colour
@@ -283,7 +300,7 @@ def test_a_permit_that_is_kept_is_told_after_the_call() -> None:
     ("wrong", "fault"),
     [
         ({"at_most": 1.5}, "at_most must be an integer from 0 on or None, not 1.5"),
-        ({"recovers_within": -1}, "recovers_within must be a time in .*, not -1"),
+        ({"recovers_within": 0}, "recovers_within must be a time in .*, not 0"),
         ({"backend": "curio"}, "backend must be 'asyncio' or 'trio', not 'curio'"),
     ],
 )

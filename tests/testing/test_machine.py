@@ -198,6 +198,7 @@ class Fixed(CommandMachine):
 
     arguments = st.tuples(st.sampled_from(("pen", "ink")))
     seen: set[str]
+    begun_again: bool = False
 
     def build(self) -> Any:
         self.seen = set()
@@ -214,14 +215,18 @@ class Fixed(CommandMachine):
     def teardown(self) -> None:
         super().teardown()
         assert self.seen <= {"pen", "ink"}
-        assert self.dependencies["told"].history.recovers_at == 3
+        told = self.dependencies["told"]
+        assert told.history.recovers_at == 3
+        Fixed.begun_again |= self.clock.time() - told.age > 1000
 
 
 def test_a_history_may_be_given() -> None:
     """
     Then none is drawn, and it begins again after a while.
     """
+    Fixed.begun_again = False
     play(Fixed)
+    assert Fixed.begun_again
 
 
 def test_a_subclass_has_to_say_what_is_tested() -> None:

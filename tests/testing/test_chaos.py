@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -230,6 +231,8 @@ def test_wrong_rates_are_told_together() -> None:
         "error must be a callable or None, not 5",
         "sleep must be a callable, not None",
     )
+    with pytest.raises(ConfigurationError, match=r"error_rate must be a number in \[0, 1\], not "):
+        chaos(error_rate=timedelta(milliseconds=500))
     with pytest.raises(ConfigurationError, match=r"hang together must be at most 1, not 1\.25"):
         chaos(error_rate=0.5, hang=0.75)
     with pytest.raises(ConfigurationError, match="name must be"):

@@ -217,7 +217,7 @@ class Fixed(CommandMachine):
         assert self.seen <= {"pen", "ink"}
         told = self.dependencies["told"]
         assert told.history.recovers_at == 3
-        Fixed.begun_again |= self.clock.time() - told.age > 1000
+        Fixed.begun_again |= round(self.clock.time() - told.age) > 1000
 
 
 def test_a_history_may_be_given() -> None:

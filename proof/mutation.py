@@ -111,6 +111,4 @@ def afresh(name: str, names: list[str]) -> None:
     path = SOURCE / name.partition(" ")[0]
     mistake = next(each for each in mistakes(path) if each.name == name)
     sys.meta_path.insert(0, Planted(path, compile_(mistake)))
-    # Where the package is installed, pytest takes it for a plugin of its own, and would import it
-    # in our place to rewrite its assertions.
-    sys.exit(pytest.main([*covering.OPTIONS, "--assert=plain", "-x", *names]))
+    sys.exit(pytest.main([*covering.OPTIONS, "-x", *names]))

@@ -196,18 +196,6 @@ def test_calls_from_eight_threads_are_all_counted(figures: Figures) -> None:
     assert figures["calls"] == 40_000
 
 
-def test_a_mistake_can_be_imported() -> None:
-    """
-    Where the code of a function cannot be put in place, its module is imported with the mistake.
-
-    Pytest, which imports the modules of its plugins by itself, does not take that away.
-    """
-    told = "tests/test_log.py::test_a_circuit_without_a_name_has_lines_too"
-    names = "[m.name for m in mistakes(SOURCE / '_log.py')]"
-    code = f"""
-from proof import mutation
-from proof.mistakes import SOURCE, mistakes
-mutation.afresh(next(name for name in {names} if " Limit.allow: True ->" in name), [{told!r}])
 @pytest.mark.parametrize(
     ("mistake", "noticed"),
     [("__getattr__: return value -> return None", True), ("__dir__: return sorted(", False)],
@@ -225,5 +213,4 @@ mutation.afresh(name, ["tests/test_public_api.py::test_a_public_object_shows_its
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert "1 failed" in ended.stdout
     assert ended.returncode == noticed, ended.stdout + ended.stderr

@@ -18,6 +18,7 @@ from resilience import (
     Bulkhead,
     BulkheadFullError,
     CircuitBreaker,
+    CircuitOpenError,
     ConfigurationError,
     DeadlineExceededError,
     Outcome,
@@ -30,6 +31,7 @@ from resilience import (
     fallback,
     remaining,
 )
+from resilience._worker import Job
 from tests.support.runtime import FakeClock
 from tests.support.threads import PATIENCE, Caller, Gate, together
 
@@ -199,7 +201,7 @@ def test_a_worker_is_a_daemon_named_after_its_command(registry: Registry, clock:
     """
     cmd = command("user_service", registry=registry, isolation="thread")
     worker = cmd(here)()
-    assert worker.name.startswith("resilience-user_service")
+    assert worker.name == "resilience-user_service-1"
     assert worker.daemon
 
 
@@ -301,6 +303,7 @@ def test_a_worker_taken_as_it_ends_makes_that_call(monkeypatch: pytest.MonkeyPat
     assert first is second
     first.join(PATIENCE)
     assert workers("taken") == []
+    assert pool._idle == []
 
 
 def test_a_command_nobody_holds_leaves_no_thread_for_ever(
@@ -352,7 +355,7 @@ def test_a_thread_that_cannot_be_started_costs_no_slot(
     """
     Where the system gives no more threads the call fails with its error.
 
-    Nothing counts as running or abandoned afterwards.
+    Nothing counts as running or abandoned afterwards, even if the error is kept with its frames.
     """
     cmd = command("poor", registry=registry, isolation="thread", max_concurrency=1)
     guarded = cmd(here)
@@ -362,9 +365,10 @@ def test_a_thread_that_cannot_be_started_costs_no_slot(
 
     with monkeypatch.context() as poor:
         poor.setattr(threading.Thread, "start", start)
-        with pytest.raises(RuntimeError, match="start new thread"):
+        with pytest.raises(RuntimeError, match="start new thread") as kept:
             guarded()
     snapshot = cmd.snapshot()
+    assert kept.value.__traceback__ is not None
     assert (snapshot.in_flight, snapshot.abandoned) == (0, 0)
     assert guarded() is not here()
     assert sum(cmd.snapshot().totals.values()) == 2
@@ -511,6 +515,80 @@ def test_without_a_timeout_a_worker_is_waited_for(registry: Registry, clock: Fak
 
 
 # -- what is refused
+
+
+@pytest.mark.promise("A7")
+@pytest.mark.parametrize("answer", [None, lambda error: f"instead of {type(error).__name__}"])
+def test_an_open_circuit_asks_no_worker(registry: Registry, clock: FakeClock, answer: Any) -> None:
+    """
+    The call is refused, or answered by its fallback, as it is without threads.
+    """
+    cmd = registry.command("db", timeout=1, volume_threshold=1, fallback=answer)
+    cmd.acquire().fail()
+    ran: list[int] = []
+    guarded = cmd(lambda: ran.append(1))
+    if answer is None:
+        with pytest.raises(CircuitOpenError):
+            guarded()
+    else:
+        assert guarded() == "instead of CircuitOpenError"
+    assert (ran, cmd.snapshot().totals[Outcome.SHORT_CIRCUITED]) == ([], 1)
+
+
+def test_in_shadow_mode_nobody_is_left_behind(real: Registry) -> None:
+    """
+    Its caller waits for the worker for as long as it takes, whatever deadline is over.
+    """
+    cmd = real.command("db", timeout=0.01)
+    cmd.shadow()
+    with deadline(0.01):
+        assert cmd(lambda: threading.Event().wait(0.05) or "late")() == "late"
+    assert cmd.snapshot().abandoned == 0
+
+
+@pytest.mark.promise("D2")
+def test_an_interrupted_caller_leaves_its_worker_behind(
+    registry: Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The thread runs on: its slot stays held and is counted as abandoned.
+    """
+    gate = Gate()
+
+    def interrupted(_job: Job, _seconds: float) -> bool:
+        assert gate.begun.wait(PATIENCE)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Job, "wait", interrupted)
+    cmd = registry.command("db", timeout=1)
+    with pytest.raises(KeyboardInterrupt):
+        cmd(gate)()
+    snapshot = cmd.snapshot()
+    assert (snapshot.in_flight, snapshot.abandoned) == (1, 1)
+    assert snapshot.totals[Outcome.CANCELLED] == 1
+    gate.open.set()
+
+
+@pytest.mark.promise("D2")
+def test_a_result_that_comes_at_the_last_moment_is_its_caller_s(
+    real: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The worker ends between the end of the wait and the caller's leaving: nothing is left behind.
+    """
+    waited: list[Job] = []
+    wait = Job.wait
+
+    def just_too_late(job: Job, _: float) -> bool:
+        waited.append(job)
+        assert wait(job, PATIENCE)
+        return False
+
+    monkeypatch.setattr(Job, "wait", just_too_late)
+    cmd = real.command("db", timeout=PATIENCE)
+    assert cmd(lambda: 1)() == 1
+    snapshot = cmd.snapshot()
+    assert (snapshot.abandoned, snapshot.in_flight, len(waited)) == (0, 0, 1)
 
 
 @pytest.mark.parametrize("fields", [{"timeout": 1}, {"isolation": "thread"}], ids=str)

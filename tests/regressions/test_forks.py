@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable
 
 import pytest
 
-from resilience import Command, Outcome, Registry, State
+from resilience import CircuitBreaker, Command, Outcome, Registry, State, _fork
 from tests.support.runtime import FakeClock
+from tests.support.threads import Caller
 
 BEGIN = """
 import logging, os, signal, sys, threading, traceback
@@ -504,3 +507,18 @@ def test_a_listener_may_fork() -> None:
     Parent and child both go on as if nothing had happened.
     """
     play(BY_A_LISTENER)
+
+
+def test_a_fork_keeps_no_lock_and_minds_nobody_who_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A guard may die while the locks are taken; in the parent all of them are free afterwards.
+    """
+    guard = CircuitBreaker()
+    gone = weakref.ref(guard)
+    monkeypatch.setattr(_fork, "_survivors", {gone, *_fork._survivors})
+    del guard
+    gc.collect()
+    assert gone() is None
+    _fork._before()
+    _fork._in_parent()
+    assert Caller(CircuitBreaker).outcome().state is State.CLOSED

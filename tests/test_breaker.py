@@ -38,6 +38,7 @@ def test_opens_in_the_very_call_that_reaches_the_threshold(
     fn.body.raises = ConnectionError
     assert isinstance(run.raised(guarded), ConnectionError)
     assert breaker.state is State.CLOSED
+    assert breaker.snapshot().latency == {}
     assert isinstance(run.raised(guarded), ConnectionError)
     assert breaker.state is State.OPEN
     error = run.raised(guarded)

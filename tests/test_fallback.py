@@ -713,6 +713,16 @@ def test_where_too_many_fallbacks_run_the_call_s_error_leaves(
     assert scene.play(guarded) == "first"
 
 
+def test_without_a_handler_no_fallback_is_counted(run: Runtime, registry: Registry) -> None:
+    """
+    The call's own error leaves, and nothing was asked.
+    """
+    scene = Scene(run, registry)
+    end = scene.play(lambda: ended(scene.guard(fails)))
+    assert end.error is scene.thrown
+    assert set(scene.snapshot.fallbacks.values()) == {0}
+
+
 def test_no_fallbacks_at_all(run: Runtime, registry: Registry) -> None:
     """
     `fallback_max_concurrency=0` turns them off.

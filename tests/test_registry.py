@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -126,11 +127,22 @@ def test_a_name_is_some_printable_text(registry: Registry, name: Any) -> None:
         lambda: CircuitBreaker(name, registry=registry),
         lambda: Bulkhead(1, name=name, registry=registry),
         lambda: registry.configure({name: {}}),
+        *([lambda: registry.configure(name, timeout=1)] if isinstance(name, str) else []),
     ):
         with pytest.raises(ConfigurationError, match="name must be") as caught:
             make()
         assert len(str(caught.value)) < 300
     assert list(registry) == []
+
+
+def test_names_and_fields_that_are_wrong_are_told_together(registry: Registry) -> None:
+    """
+    Each with the name it was given for, and nothing was changed.
+    """
+    with pytest.raises(ConfigurationError) as caught:
+        registry.configure({"": {}, "db": {"timeout": -1}, "users": {"timeout": 3}})
+    assert [fault.partition(":")[0] for fault in caught.value.faults] == ["''", "'db'"]
+    assert registry.command("users").settings.timeout == 1
 
 
 def test_a_command_has_a_name(registry: Registry) -> None:
@@ -656,7 +668,8 @@ def test_a_template_leaves_room_for_its_key(registry: Registry) -> None:
     One so long that keys could not be told apart in what is left of a name is refused.
     """
     with pytest.raises(ConfigurationError, match="no room for its fields"):
-        registry.keyed("x" * 980 + "{host}")
+        registry.keyed("x" * 963 + "{host}")
+    assert registry.keyed("x" * 962 + "{host}")(host="a").name == "x" * 962 + "a"
     assert registry.keyed("x" * 900 + "{host}")(host="a").name == "x" * 900 + "a"
 
 
@@ -714,6 +727,27 @@ def test_a_key_cannot_pass_for_another(registry: Registry) -> None:
     assert keyed(key=victim.name) is not victim
 
 
+def test_a_long_key_is_cut_and_marked(registry: Registry) -> None:
+    """
+    Two hundred characters stand as they are; of more only the first, before a checksum of all.
+    """
+    hosts = registry.keyed("http:{host}")
+    assert hosts(host="x" * 200).name == "http:" + "x" * 200
+    name = hosts(host="x" * 201).name or ""
+    assert re.fullmatch(r"http:x{183}~[0-9a-f]{16}", name)
+
+
+def test_the_key_that_was_longest_not_asked_for_leaves(registry: Registry) -> None:
+    """
+    Asking for a key keeps it, and what is known of it.
+    """
+    hosts = registry.keyed("http:{host}", max_size=2)
+    for host in ("a", "b", "a", "c", "a"):
+        hosts(host=host).acquire().succeed()
+    assert list(registry) == ["http:a", "http:c"]
+    assert hosts(host="a").snapshot().totals[Outcome.SUCCESS] == 3
+
+
 @pytest.mark.promise("J5", "M3")
 def test_keys_are_bounded(registry: Registry) -> None:
     """
@@ -740,6 +774,7 @@ def test_beyond_the_bound_keys_share_one_command(registry: Registry) -> None:
     permits = [hosts(host=number).acquire() for number in range(3)]
     rest = [hosts(host=f"late {number}") for number in range(50)]
     assert {cmd.name for cmd in rest} == {"http:other"}
+    assert len(set(rest)) == 1
     assert len(registry) == 4
     permits.pop().succeed()
     del rest

@@ -330,18 +330,17 @@ class Registry:
                 return
             self.let_go(name)
 
-    def let_go(self, name: str) -> bool:
-        """Let go of a name; false, and it stays, if somebody else holds it."""
+    def let_go(self, name: str) -> None:
+        """Let go of a name; it stays if somebody else holds it."""
         with self.lock:
             entry = self._entries.pop(name, None)
             if entry is None:
-                return True
+                return
             held = weakref.ref(entry)
             del entry
             survivor = held()
             if survivor is not None:
                 self._entries[name] = survivor
-            return survivor is None
 
     def _is_idle(self, name: str, newest: Entry) -> bool:
         entry = self._entries.get(name)

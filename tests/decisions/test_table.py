@@ -522,6 +522,19 @@ ERRORS = [
         call=within(2.0),
     ),
     case(
+        "raises_just_before_its_caller_s_time_is_over",
+        raises(ConnectionError, blocks=1.999_999_999),
+        FAILURE,
+        call=within(2.0),
+        options={"timeout": 4.0},
+    ),
+    case(
+        "raises_at_its_deadline",
+        raises(ConnectionError, blocks=2),
+        TIMEOUT,
+        options={"timeout": 2.0},
+    ),
+    case(
         "raises_what_is_ignored_when_its_caller_s_time_is_over",
         raises(KeyError, blocks=3),
         IGNORED,

@@ -659,6 +659,31 @@ def test_who_holds_all_slots_does_not_wait_for_itself(
     assert snapshot.in_flight == snapshot.waiting == 0
 
 
+def test_a_child_task_may_wait_for_its_parent_s_slot(
+    task: AsyncRuntime, registry: Registry
+) -> None:
+    """
+    It inherits the call, and is not the one that holds the slot: the parent will end without it.
+    """
+    bulkhead = Bulkhead(1, max_waiting=1, registry=registry)
+    waiting: list[int] = []
+
+    async def scenario() -> None:
+        async with anyio.create_task_group() as group:
+
+            @bulkhead
+            async def parent() -> None:
+                group.start_soon(bulkhead(task.body()))
+                await anyio.wait_all_tasks_blocked()
+                waiting.append(bulkhead.waiting)
+
+            await parent()
+
+    task.call(scenario)
+    assert waiting == [1]
+    assert bulkhead.snapshot().totals[Outcome.SUCCESS] == 2
+
+
 def test_who_holds_a_shared_slot_does_not_wait_for_itself(
     task: AsyncRuntime, registry: Registry
 ) -> None:

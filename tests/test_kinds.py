@@ -223,6 +223,21 @@ def test_a_guarded_function_looks_like_the_one_it_stands_for(
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+def test_what_an_object_knows_stays_its_own(
+    clock: FakeClock, registry: Registry, shell: str
+) -> None:
+    """
+    A function's attributes are the guarded one's as well; an object's are not.
+    """
+    adder = Adder()
+    vars(adder)["__name__"] = "three"
+    vars(adder)["step"] = 3
+    guarded = make(shell, registry)(adder)
+    assert guarded.__name__ == "three"
+    assert not hasattr(guarded, "step")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("fn", [functools.partial(plain, 1), Adder()], ids=["partial", "object"])
 def test_what_has_no_name_is_not_given_one_of_ours(
     clock: FakeClock, registry: Registry, shell: str, fn: Any

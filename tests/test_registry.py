@@ -748,6 +748,15 @@ def test_the_key_that_was_longest_not_asked_for_leaves(registry: Registry) -> No
     assert hosts(host="a").snapshot().totals[Outcome.SUCCESS] == 3
 
 
+def test_keys_are_bounded_by_themselves(registry: Registry) -> None:
+    """
+    By a thousand, where nothing else is said.
+    """
+    hosts = registry.keyed("http:{host}")
+    held = [hosts(host=number) for number in range(1001)]
+    assert [cmd.name for cmd in held[-2:]] == ["http:999", "http:other"]
+
+
 @pytest.mark.promise("J5", "M3")
 def test_keys_are_bounded(registry: Registry) -> None:
     """

@@ -5,6 +5,7 @@ from typing import Any
 import hypothesis
 import pytest
 from hypothesis import Phase, find, given
+from hypothesis import strategies as st
 
 from resilience import ConfigurationError, Registry, Settings
 from resilience.settings import FIELDS
@@ -78,20 +79,22 @@ def test_a_history_has_what_was_asked_for(story: History) -> None:
     assert story.recovers_at is None
 
 
-@given(histories())
-def test_a_history_ends_well_unless_asked_otherwise(story: History) -> None:
+@given(st.data())
+def test_a_history_ends_well_unless_asked_otherwise(data: st.DataObject) -> None:
     """
     The last step is `recover()`, after six others at most.
     """
+    story = data.draw(histories())
     assert story.steps[-1] == recover()
     assert len(story.steps) <= 7
 
 
-@given(histories(min_steps=1, max_steps=1, recovers=False))
-def test_a_history_may_be_a_single_step(story: History) -> None:
+@given(st.data())
+def test_a_history_may_be_a_single_step(data: st.DataObject) -> None:
     """
     As many as were asked for, and no fewer.
     """
+    story = data.draw(histories(min_steps=1, max_steps=1, recovers=False))
     assert len(story.steps) == 1
 
 
@@ -144,11 +147,12 @@ def test_sleep_windows_that_fit_are_all_drawn(fixed: Any, drawn: Any) -> None:
 
 
 @hypothesis.settings(max_examples=30)
-@given(settings(sleep_window_max=10))
-def test_a_fixed_maximum_bounds_the_sleep_window(chosen: Settings) -> None:
+@given(st.data())
+def test_a_fixed_maximum_bounds_the_sleep_window(data: st.DataObject) -> None:
     """
     `sleep_window` is never longer than a `sleep_window_max` that is fixed.
     """
+    chosen = data.draw(settings(sleep_window_max=10))
     assert chosen.sleep_window <= chosen.sleep_window_max == 10
 
 

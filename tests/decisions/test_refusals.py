@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -370,15 +371,25 @@ def test_a_full_bulkhead_leaves_a_running_trial_alone(run: Runtime, registry: Re
     scene.check()
 
 
-def test_an_open_circuit_comes_before_a_full_bulkhead(run: Runtime, registry: Registry) -> None:
+@pytest.mark.parametrize("budget", [None, 60])
+def test_an_open_circuit_comes_before_a_full_bulkhead(
+    run: Runtime, registry: Registry, budget: float | None
+) -> None:
     """
     The circuit is asked first: nobody waits for a slot of an open one, nor counts as rejected.
+
+    So it is for a caller with a deadline.
     """
     scene = Scene(run, registry, max_concurrency=1, count_rejections=True)
     scene.trip()
     scene.command.configure(max_concurrency=0)
-    end = scene.play(lambda: ended(scene.guard(nothing)))
-    assert isinstance(end.error, CircuitOpenError)
+    guarded = scene.guard(nothing)
+
+    async def scenario() -> Ended:
+        with contextlib.nullcontext() if budget is None else scene.within(budget):
+            return await ended(guarded)
+
+    assert isinstance(scene.play(scenario).error, CircuitOpenError)
     assert scene.total("bulkhead_full") == 0
 
 

@@ -26,6 +26,7 @@ import pytest
 
 from proof import covering
 from proof.mistakes import Mistake, parsed
+from proof.planted import Planted
 
 SECONDS = 4.0
 """How long the tests for one mistake may take, as they were measured; none of them over a third."""
@@ -126,7 +127,9 @@ class Playing:
         at_import: bool,
     ) -> int:
         """In a child: 0 if no test fails."""
-        changed = put(mistake, functions)
+        code = compile_(mistake)
+        sys.meta_path.insert(0, Planted(mistake.path, code))  # for who imports it only now
+        changed = put(code, functions)
         if changed:
             for item, following in zip(chosen, [*chosen[1:], None], strict=True):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -200,9 +203,9 @@ class AllTests(Tests):
         """Keep the order."""
 
 
-def put(mistake: Mistake, functions: list[FunctionType]) -> bool:
-    """Put the wrong code into functions that exist; false if that cannot be done."""
-    codes = {key(code): code for code in codes_in(compile_(mistake))}
+def put(module: CodeType, functions: list[FunctionType]) -> bool:
+    """Put the wrong code of a module into its functions; false if that cannot be done."""
+    codes = {key(code): code for code in codes_in(module)}
     try:
         for function in functions:
             function.__code__ = codes.get(key(function.__code__), function.__code__)

@@ -18,6 +18,9 @@ from typing import Any
 
 import pytest
 
+from proof.mistakes import SOURCE, mistakes
+from proof.mutation import reasons
+
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.timeout(900)  # the first test waits for parts of others as well
 
@@ -214,3 +217,11 @@ mutation.afresh(name, ["tests/test_public_api.py::test_a_public_object_shows_its
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode == noticed, ended.stdout + ended.stderr
+
+
+def test_every_survivor_that_is_listed_can_still_be_planted() -> None:
+    """
+    Why nobody notices a mistake is said of none that the code has no place for any more.
+    """
+    possible = {each.name for path in SOURCE.rglob("*.py") for each in mistakes(path)}
+    assert not reasons().keys() - possible

@@ -48,6 +48,10 @@ class Covering:
         self.measured = measured
         self.seconds: dict[str, float] = {}
 
+    def pytest_configure(self) -> None:
+        """Draw what is drawn when a mistake is looked for."""
+        draw_alike()
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Name what is measured after the test; keep how long it took, if it passed."""
@@ -63,6 +67,17 @@ class Covering:
         """Leave out tests that fail by themselves."""
         if not report.passed:
             self.seconds[report.nodeid] = float("inf")
+
+
+def draw_alike() -> None:
+    """Let Hypothesis stop at the first example that fails, and begin alike each time."""
+    from hypothesis import Phase, settings
+
+    phases = [Phase.explicit, Phase.generate]
+    settings.register_profile(
+        "mistakes", phases=phases, derandomize=True, database=None, deadline=None
+    )
+    settings.load_profile("mistakes")
 
 
 def bring_up_to_date() -> None:

@@ -56,14 +56,8 @@ class Playing:
         """In a child: where its files are."""
 
     def pytest_configure(self) -> None:
-        """Let Hypothesis stop at the first example that fails, and begin alike each time."""
-        from hypothesis import Phase, settings
-
-        phases = [Phase.explicit, Phase.generate]
-        settings.register_profile(
-            "mistakes", phases=phases, derandomize=True, database=None, deadline=None
-        )
-        settings.load_profile("mistakes")
+        """Draw what was drawn when the tests were measured."""
+        covering.draw_alike()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """In a child: one test that fails is enough."""

@@ -5,6 +5,7 @@ Mistakes of every common kind, planted one by one: does some test notice?
     python -m proof mutation --only _core        the modules whose paths begin so
     python -m proof mutation --again 1           those that nobody noticed last time, once more
     python -m proof mutation --tests tests/core  noticed by these, not by all that run the line
+    python -m proof mutation --share 10          one of ten, drawn by chance
     python -m proof mutation --changed 1         only lines that differ from the last commit
 
 The tests are imported once. For each mistake the process forks; the child puts the wrong code into
@@ -46,6 +47,7 @@ def run(
     again: int = 0,
     only: str = "",
     tests: str = "",
+    share: int = 1,
     seed: int = 1,
 ) -> dict[str, Any]:
     """
@@ -57,7 +59,8 @@ def run(
         again: Whether only those that were not noticed.
         only: How the path of a module begins.
         tests: The files that may notice it; those that run the wrong line, if none are named.
-        seed: Of the order.
+        share: One of so many of them, drawn by chance.
+        seed: Of the chance.
     """
     over = time.monotonic() + seconds
     if changed:
@@ -66,7 +69,7 @@ def run(
     paths = [path for path in sorted(SOURCE.rglob("*.py")) if ledger.name(path).startswith(only)]
     every = [mistake for path in paths for mistake in mistakes(path)]
     asked = [each for each in every if ledger.asks(each, bool(again))]
-    Random(seed).shuffle(asked)
+    asked = Random(seed).sample(asked, len(asked) // share)
     if asked:
         if not tests:
             covering.bring_up_to_date()

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from types import CodeType, FunctionType
@@ -29,7 +29,9 @@ from proof.mistakes import Mistake, parsed
 from proof.planted import Planted
 
 SECONDS = 4.0
-"""How long the tests for one mistake may take, as they were measured; none of them over a third."""
+"""How much work the tests for one mistake may be, as it was measured; none of them over a third."""
+LONGEST = 15.0
+"""How long a test may take that is the only one."""
 LAST = 20
 """How many of the tests that noticed something are asked first."""
 PROCESSOR = 20
@@ -165,11 +167,16 @@ class Tests:
             name = by.read_text(encoding="utf-8")
             self._last = [name, *(each for each in self._last if each != name)]
 
-    def _ordered(self, names: Iterable[str]) -> list[pytest.Item]:
+    def _ordered(self, names: set[str]) -> list[pytest.Item]:
+        known = sorted(
+            (self._seconds[name], name)
+            for name in names & self._items.keys() & self._seconds.keys()
+            if self._seconds[name] < LONGEST
+        )
+        quick = [name for seconds, name in known if seconds < SECONDS / 3]
         files: dict[str, list[str]] = defaultdict(list)
-        for name in sorted(names, key=lambda name: self._seconds.get(name, float("inf"))):
-            if name in self._items and self._seconds.get(name, float("inf")) < SECONDS / 3:
-                files[name.partition("::")[0]].append(name)
+        for name in quick or [name for _, name in known[:1]]:
+            files[name.partition("::")[0]].append(name)
         # Those that noticed the last mistakes of the module; then the quickest test of each file,
         # the second of each, and so on.
         order = sorted((place, name) for each in files.values() for place, name in enumerate(each))
@@ -178,7 +185,7 @@ class Tests:
         left = SECONDS
         for name in dict.fromkeys([*first, *(name for _, name in order)]):
             left -= self._seconds[name]
-            if left > 0:
+            if left > 0 or not chosen:
                 chosen.append(self._items[name])
         return chosen
 

@@ -10,8 +10,8 @@ Mistakes of every common kind, planted one by one: does some test notice?
 
 The tests are imported once. For each mistake the process forks; the child puts the wrong code into
 the functions that have it, and runs the tests that run its lines, those of each file in turn, the
-quickest first. What is noticed by none of them and runs at import too is looked for once more by a
-process that imports the package with the mistake in it.
+quickest first. What is noticed by none of them and runs at import alone is looked for once more by
+a process that imports the package with the mistake in it.
 
 What has been found of each module is kept in `mutation.json` beside the text it was found for: a
 part that is broken off goes on where it was. `survivors/` says of the mistakes that no test notices

@@ -149,7 +149,7 @@ class Tests:
         self._last: list[str] = []
 
     def that_run(self, mistake: Mistake) -> tuple[list[pytest.Item], bool]:
-        """Return the tests for a mistake, and whether its lines are run at import."""
+        """Return the tests for a mistake, and whether its lines are run at import alone."""
         if self._of != mistake.path:
             self._of = mistake.path
             kept = self._data.contexts_by_lineno(str(mistake.path))
@@ -157,9 +157,10 @@ class Tests:
             self._last = []
         nothing: set[str] = set()
         names = nothing.union(*(self._lines.get(line, nothing) for line in mistake.lines))
+        at_import = names == {""}
         if not names - {""}:  # some tests trace the library themselves, unseen by coverage
             names = nothing.union(*(self._lines.get(line, nothing) for line in mistake.function))
-        return self._ordered(names - {""}), "" in names
+        return self._ordered(names - {""}), at_import
 
     def was_noticed(self, mistake: Mistake, by: Path) -> None:
         """Ask the tests first that have just noticed another mistake of the module."""

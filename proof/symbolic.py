@@ -23,7 +23,10 @@ LAWS = (
     "tests/test_units.py",
     "tests/test_budget_header.py",
 )
-OPTIONS = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--timeout=1800")
+OPTIONS = (
+    *("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "--timeout=1800"),
+    "--assert=plain",  # Hypothesis has been imported already, and pytest would complain
+)
 
 
 class Symbolic:

@@ -101,7 +101,7 @@ class Prometheus:
 
         with contextlib.suppress(AssertionError):
             eventually(answered, promql)
-        assert seen == expected, promql
+        assert seen == expected, f"{promql}: {seen}"
 
 
 @contextlib.contextmanager

@@ -71,7 +71,7 @@ class Trial:
 
     def __init__(self, timeout: int) -> None:
         self.timeout = timeout
-        self.expires = 0
+        self.expires: int  # from its admission on
 
 
 # Replaced, and never changed.

@@ -65,7 +65,7 @@ async def stream() -> Any:
 @inner.get("/background", response_class=PlainTextResponse)
 async def background(tasks: BackgroundTasks) -> str:
     async def work() -> None:
-        await anyio.sleep(0.2)
+        await anyio.sleep(1)
         done.append("done")
 
     tasks.add_task(work)

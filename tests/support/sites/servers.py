@@ -19,6 +19,9 @@ UVICORN = ("uvicorn", "--no-access-log", "--log-level", "critical", "--fd", "{fd
 GUNICORN = ("gunicorn", "--log-level", "critical", "--graceful-timeout", "1", "-b", "fd://{fd}")
 HYPERCORN = ("hypercorn", "--log-level", "critical", "-b", "fd://{fd}")
 
+PATIENCE = 50
+"""Seconds that a server has to begin, and for each answer, on the slowest of machines."""
+
 
 @attrs.frozen
 class Answer:
@@ -35,7 +38,7 @@ class Server:
 
     port: int
 
-    def get(self, path: str, timeout: float = 20, **headers: str) -> Answer:
+    def get(self, path: str, timeout: float = PATIENCE, **headers: str) -> Answer:
         """Ask, and read all of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         with contextlib.closing(connection):
@@ -48,7 +51,7 @@ class Server:
 
 @contextlib.contextmanager
 def served(module: str, command: tuple[str, ...], app: str = "app") -> Iterator[Server]:
-    """Run a server for an application of `tests.support.sites`, and end it."""
+    """Run a server for an application of `tests.support.sites`, ready to answer, and end it."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         fd = listening.fileno()
         process = subprocess.Popen(
@@ -65,7 +68,9 @@ def served(module: str, command: tuple[str, ...], app: str = "app") -> Iterator[
             start_new_session=True,
         )
         try:
-            yield Server(listening.getsockname()[1])
+            server = Server(listening.getsockname()[1])
+            server.get("/live")  # what is timed afterwards is not its start
+            yield server
         finally:
             # All of the group it began: a server has workers.
             with contextlib.suppress(ProcessLookupError):

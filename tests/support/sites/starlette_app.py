@@ -49,7 +49,7 @@ async def stream(request: Any) -> Any:
 
 async def background(request: Any) -> Any:
     async def work() -> None:
-        await anyio.sleep(0.2)
+        await anyio.sleep(1)
         done.append("done")
 
     return PlainTextResponse("later", background=BackgroundTask(work))

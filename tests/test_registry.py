@@ -361,6 +361,17 @@ def test_timeouts_belong_to_each_command(registry: Registry) -> None:
 # -- configure
 
 
+def test_every_command_of_a_name_sees_a_change(registry: Registry, clock: FakeClock) -> None:
+    """
+    Not only the one that was made last.
+    """
+    commands = [Command("db", registry=registry, timeout=timeout) for timeout in (1, 2)]
+    registry.configure("db", timeout=5)
+    for each in commands:
+        each.call(clock.advance, 3)
+    assert registry.snapshot()["db"].totals[Outcome.SUCCESS] == 2
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_configure_wins_over_the_code(registry: Registry, when: str) -> None:
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
 from contextvars import Context
 
 import pytest
@@ -105,6 +107,68 @@ def test_a_journal_that_opens_the_circuit_is_told_of(
     assert moves == [State.OPEN]
     snapshot = cmd.snapshot()
     assert (snapshot.stale, snapshot.totals[Outcome.SUCCESS]) == (2, 3)
+
+
+CHANGES: dict[str, Callable[[Command], object]] = {
+    "configure": lambda cmd: cmd.configure(volume_threshold=100),
+    "declare": lambda cmd: cmd._guard.entry.declare({"slow_call_duration": 5}, "elsewhere"),
+    "reject": lambda cmd: cmd._guard.entry.reject(Outcome.BULKHEAD_FULL, 0),
+}
+
+
+@pytest.mark.parametrize("step", CHANGES)
+def test_what_was_written_before_a_change_is_judged_before_it(
+    registry: Registry, clock: FakeClock, moves: list[State], step: str
+) -> None:
+    """
+    A success that may open the circuit does so by the rules of its time, and that is told of.
+    """
+    cmd = Command("db", registry=registry, volume_threshold=3, count_rejections=True)
+    journal = cmd._guard.entry.circuit.journal
+    cmd.acquire().fail()
+    cmd.acquire().fail()
+    journal.append(1)
+    CHANGES[step](cmd)
+    assert moves == [State.OPEN]
+    assert cmd.snapshot().stale == 0
+
+
+def test_a_second_trial_is_no_second_transition(
+    registry: Registry, clock: FakeClock, moves: list[State]
+) -> None:
+    """
+    The circuit is half-open from the first one on.
+    """
+    cmd = Command("db", registry=registry, volume_threshold=1, half_open_calls=2)
+    cmd.acquire().fail()
+    clock.advance(5)
+    with cmd.acquire(), cmd.acquire():
+        assert moves == [State.OPEN, State.HALF_OPEN]
+
+
+def test_what_was_dropped_is_counted_and_let_go(registry: Registry, clock: FakeClock) -> None:
+    """
+    A permit that nobody settles is cancelled once, and nothing is kept of it.
+    """
+    cmd = Command("db", registry=registry)
+    cmd.acquire()
+    gc.collect()
+    assert [cmd.snapshot().totals[Outcome.CANCELLED] for _ in range(2)] == [1, 1]
+    assert cmd._guard.entry.dropped == []
+
+
+@pytest.mark.promise("C3")
+def test_what_is_dropped_after_a_fork_is_its_parent_s(registry: Registry, clock: FakeClock) -> None:
+    """
+    The child lets go of what it has of a permit, and has cancelled nothing.
+    """
+    cmd = Command("db", registry=registry)
+    entry = cmd._guard.entry
+    token = cmd._guard.let_in(cmd._guard.plan)
+    with entry.lock:
+        entry.forked()
+    entry.drop(token)
+    assert sum(cmd.snapshot().totals.values()) == 0
 
 
 @pytest.mark.promise("C3")

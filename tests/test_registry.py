@@ -24,6 +24,7 @@ from resilience import (
     configure,
     deadline,
     default_registry,
+    remaining,
 )
 from resilience._core.slots import Waiter
 from tests.support.runtime import FakeClock, Runtime
@@ -370,6 +371,16 @@ def test_every_command_of_a_name_sees_a_change(registry: Registry, clock: FakeCl
     for each in commands:
         each.call(clock.advance, 3)
     assert registry.snapshot()["db"].totals[Outcome.SUCCESS] == 2
+
+
+def test_a_timeout_that_was_configured_is_a_deadline(registry: Registry) -> None:
+    """
+    What a function calls in the same thread may ask for it; the default judges it alone.
+    """
+    guarded = Command("db", registry=registry)(remaining)
+    assert guarded() is None
+    registry.configure("db", timeout=5)
+    assert guarded() == 5
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -370,6 +370,7 @@ def test_a_thread_that_cannot_be_started_costs_no_slot(
     snapshot = cmd.snapshot()
     assert kept.value.__traceback__ is not None
     assert (snapshot.in_flight, snapshot.abandoned) == (0, 0)
+    assert (snapshot.window.calls, snapshot.totals[Outcome.IGNORED]) == (0, 1)
     assert guarded() is not here()
     assert sum(cmd.snapshot().totals.values()) == 2
 

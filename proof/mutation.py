@@ -3,7 +3,8 @@ Mistakes of every common kind, planted one by one: does some test notice?
 
     python -m proof mutation                     the whole package, or what there is time for
     python -m proof mutation --only _core        the modules whose paths begin so
-    python -m proof mutation --again 1           those that nobody noticed last time, once more
+    python -m proof mutation --again 1           those nobody noticed and no reason is given for
+    python -m proof mutation --again 2           all that nobody noticed last time
     python -m proof mutation --tests tests/core  noticed by these, not by all that run the line
     python -m proof mutation --share 10          one of ten, drawn by chance
     python -m proof mutation --changed 1         only lines that differ from the last commit
@@ -56,7 +57,7 @@ def run(
     Args:
         seconds: How long.
         changed: Whether only in lines that differ from the last commit.
-        again: Whether only those that were not noticed.
+        again: Whether only those that were not noticed: 1, without those that have a reason.
         only: How the path of a module begins.
         tests: The files that may notice it; those that run the wrong line, if none are named.
         share: One of so many of them, drawn by chance.
@@ -68,7 +69,8 @@ def run(
     ledger = Ledger()
     paths = [path for path in sorted(SOURCE.rglob("*.py")) if ledger.name(path).startswith(only)]
     every = [mistake for path in paths for mistake in mistakes(path)]
-    asked = [each for each in every if ledger.asks(each, bool(again))]
+    known = reasons() if again == 1 else {}
+    asked = [each for each in every if ledger.asks(each, bool(again)) and each.name not in known]
     asked = Random(seed).sample(asked, len(asked) // share)
     if asked:
         if not tests:

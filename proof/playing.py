@@ -34,10 +34,8 @@ LONGEST = 15.0
 """How long a test may take that is the only one."""
 LAST = 20
 """How many of the tests that noticed something are asked first."""
-PROCESSOR = 20
-"""Seconds of work after which a mistake counts as noticed: something goes round and round."""
-PATIENCE = 90.0
-"""Seconds after which a mistake counts as noticed: something hangs."""
+AT_ONCE = 2 * (os.cpu_count() or 1)
+"""How many mistakes are looked for at once: many tests wait for something."""
 
 
 class Playing:
@@ -79,7 +77,7 @@ class Playing:
         sys.stdout.flush()
         with TemporaryDirectory() as folder:
             children = self._children(tests, found, folder)
-            for mistake, own, noticed in forked(children, os.cpu_count() or 1):
+            for mistake, own, noticed in forked(children, AT_ONCE, tests.patience):
                 self.note(mistake, noticed)
                 tests.was_noticed(mistake, Path(own, "noticed by"))
                 if not noticed:
@@ -108,7 +106,7 @@ class Playing:
             try:
                 self.folder = os.environ["PYTEST_DEBUG_TEMPROOT"] = own
                 os.setpgid(0, 0)
-                resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR, PROCESSOR))
+                resource.setrlimit(resource.RLIMIT_CPU, (tests.work, tests.work))
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
                 os.dup2(1, 2)
                 status = self._played(mistake, chosen, found[mistake.path], at_import)
@@ -138,6 +136,11 @@ class Playing:
 
 class Tests:
     """The tests there are, and which lines they run."""
+
+    work = 20
+    """Seconds of work after which a mistake counts as noticed: something goes round and round."""
+    patience = 90.0
+    """Seconds after which a mistake counts as noticed: something hangs."""
 
     def __init__(self, items: list[pytest.Item]) -> None:
         self._items = {item.nodeid: item for item in items}
@@ -192,7 +195,10 @@ class Tests:
 
 
 class AllTests(Tests):
-    """For lines that nobody knows the tests of yet."""
+    """Those that were named, all of them, however much work that is."""
+
+    work = 300
+    patience = 900.0
 
     def __init__(self, items: list[pytest.Item]) -> None:
         self._all = items
@@ -235,13 +241,13 @@ def key(code: CodeType) -> tuple[str, int]:
 
 
 def forked(
-    children: Iterator[tuple[Mistake, str, int]], at_once: int
+    children: Iterator[tuple[Mistake, str, int]], at_once: int, patience: float
 ) -> Iterator[tuple[Mistake, str, bool]]:
     """Wait for children, some at once, and end those that take too long; return who failed."""
     with selectors.DefaultSelector() as selector:
         while True:
             while len(selector.get_map()) < at_once and (child := next(children, None)):
-                data = (*child, time.monotonic() + PATIENCE)
+                data = (*child, time.monotonic() + patience)
                 selector.register(os.pidfd_open(child[2]), selectors.EVENT_READ, data)
             if not selector.get_map():
                 return

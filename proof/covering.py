@@ -30,7 +30,7 @@ LEFT_OUT = (
     *("test_benchmarks", "test_exporter_cost", "test_opcodes", "test_promises"),
     *("test_demo", "test_proof", "test_storefront_service"),
     *("test_observability", "test_page", "test_prometheus_server"),
-    *("test_servers", "test_workers_scraped"),
+    *("test_budgets_travel", "test_servers", "test_workers_scraped"),
 )
 """What judges the code's cost or its text, takes minutes, or starts browsers and servers."""
 OPTIONS = (

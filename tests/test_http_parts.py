@@ -229,6 +229,26 @@ def test_a_response_that_came_with_its_body_is_judged_at_once_in_a_task() -> Non
     assert counted(registry) == {"success": 1}
 
 
+def test_a_shorter_timeout_of_the_client_s_stays(clock: FakeClock) -> None:
+    """Each of its four is as it was, or what is left of the time."""
+    slow = Slow(clock)
+    transport = resilience.httpx2.Transport(slow, registry=Registry(clock=clock), timeout=5)
+    own = {"connect": 1.0, "read": 2.0, "write": 3.0, "pool": 4.0}
+    transport.handle_request(httpx2.Request("GET", "http://a/", extensions={"timeout": own}))
+    assert slow.timeouts == own
+
+
+def test_a_thousand_hosts_have_names_unless_more_are_asked_for() -> None:
+    """One more makes room by one that is idle, and what is remembered of names is let go."""
+    registry = Registry()
+    answers = httpx2.MockTransport(lambda _: httpx2.Response(200))
+    guarded = resilience.httpx2.Transport(answers, registry=registry)
+    for each in range(1001):
+        assert len(guarded._policy._names) == each
+        guarded.handle_request(httpx2.Request("GET", f"http://{each}.example/"))
+    assert (len(registry), len(guarded._policy._names)) == (1000, 1)
+
+
 def test_what_was_never_sent_says_nothing() -> None:
     """An address that the client refuses is told by the client, and counts for no host."""
     registry = Registry()

@@ -988,3 +988,14 @@ def test_a_process_that_ends_by_itself_writes_once_more(
     assert (done.returncode, done.stderr) == (0, "")
     key = "resilience_calls_total", frozenset({"name": "users", "outcome": "success"}.items())
     assert merged(folder).get(key, 0) == calls
+
+
+def test_the_exit_stops_every_writer(folder: Path, registry: Registry, users: Command) -> None:
+    """
+    What has not been written by then is.
+    """
+    writer = start(registry)
+    users.call(dict)
+    multiprocess._at_exit()
+    assert not writer.running
+    assert value(merged(folder), "resilience_calls_total", outcome="success") == 1

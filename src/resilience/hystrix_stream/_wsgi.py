@@ -75,7 +75,8 @@ class WsgiApp:
             max_streams=max_streams,
             clock=clock,
         )
-        self._pause: Callable[[float], object] = _pause
+        # A thread of the server is what a stream costs.
+        self._pause: Callable[[float], object] = Event().wait
 
     def __call__(
         self, environ: Mapping[str, Any], start_response: StartResponse
@@ -128,11 +129,6 @@ class _Events:
             self._pause(self._stream.delay)
         self._began = True
         return self._stream.next()
-
-
-def _pause(seconds: float) -> None:
-    """Wait: a thread of the server is what a stream costs."""
-    Event().wait(seconds)
 
 
 def _request(environ: Mapping[str, Any]) -> Request:

@@ -13,9 +13,16 @@ import anyio
 import pytest
 import trio
 
-from resilience import Command, DeadlineExceededError, Registry, deadline
+from resilience import (
+    Command,
+    DeadlineExceededError,
+    Outcome,
+    Registry,
+    current_deadline,
+    deadline,
+)
 from tests.support.race import HAIR, LENGTH, TICK
-from tests.support.runtime import AsyncRuntime, TrioRuntime
+from tests.support.runtime import AsyncRuntime, FakeClock, TrioRuntime
 from tests.support.track import runtimes
 
 Body = Callable[[], Awaitable[Any]]
@@ -305,3 +312,29 @@ def test_a_child_that_goes_with_its_group_goes_by_what_ended_the_group(
     task.call(main)
     totals = command.snapshot().totals
     assert (totals[outcome], sum(totals.values())) == (1, 1)
+
+
+# -- clocks
+
+
+def test_a_clock_that_is_set_back_makes_a_timeout_no_failure(
+    registry: Registry, clock: FakeClock
+) -> None:
+    """
+    The error of the call's own scope says whose time was over, whatever the clock says by then.
+    """
+    cmd = Command("db", registry=registry, timeout=2)
+
+    @cmd
+    def late() -> None:
+        scope = current_deadline()
+        assert scope is not None
+        clock.advance(2)
+        try:
+            scope.check()
+        finally:
+            clock.set_back(2)
+
+    with pytest.raises(DeadlineExceededError):
+        late()
+    assert cmd.snapshot().totals[Outcome.TIMEOUT] == 1

@@ -158,6 +158,32 @@ def test_what_was_dropped_is_counted_and_let_go(registry: Registry, clock: FakeC
 
 
 @pytest.mark.promise("C3")
+def test_a_child_has_the_window_and_no_claims(
+    registry: Registry, clock: FakeClock, moves: list[State]
+) -> None:
+    """
+    Successes that were only written down are in its window; slots, totals and news are its own.
+
+    Another thread of the parent is telling listeners: the child's are told all the same.
+    """
+    cmd = Command("db", registry=registry, max_concurrency=2, volume_threshold=4, error_percent=25)
+    entry = cmd._guard.entry
+    at_once: list[object] = []
+    entry.listeners.subscribe(at_once.append, at_once=True)
+    succeed(cmd, 3)
+    held = cmd.acquire()
+    entry.listeners._turn.acquire()
+    entry.listeners.put_call(moves.append, State.HALF_OPEN)
+    with entry.lock:
+        entry.forked()
+    snapshot = cmd.snapshot()
+    assert (snapshot.in_flight, snapshot.window.calls, sum(snapshot.totals.values())) == (0, 3, 0)
+    cmd.acquire().fail()
+    assert (moves, len(at_once)) == ([State.OPEN], 1)
+    held.release()
+
+
+@pytest.mark.promise("C3")
 def test_what_is_dropped_after_a_fork_is_its_parent_s(registry: Registry, clock: FakeClock) -> None:
     """
     The child lets go of what it has of a permit, and has cancelled nothing.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from resilience import Bulkhead, Registry, _waiting
+from resilience._core.slots import Waiter
 from resilience._pool import Pool
 from tests.support.runtime import AsyncRuntime
 from tests.support.threads import PATIENCE, Caller, Gate, WatchingClock
@@ -124,3 +125,20 @@ def test_a_task_that_stops_waiting_leaves_no_timer_behind() -> None:
         return [timer for timer in loop._scheduled if not timer.cancelled()]
 
     assert asyncio.run(play()) == []
+
+
+@pytest.mark.promise("D6")
+def test_a_slot_goes_on_to_the_next_when_who_was_given_it_leaves(registry: Registry) -> None:
+    """
+    Whoever gives up in the moment of being served takes no slot along.
+    """
+    bulkhead = Bulkhead(1, max_waiting=2, registry=registry)
+    pool = bulkhead.entry.own_pool
+    permit = bulkhead.acquire()
+    first, second = Waiter(), Waiter()
+    assert pool.enqueue(first)
+    assert pool.enqueue(second)
+    permit.release()
+    assert (first.token is not None, second.token) == (True, None)
+    pool.leave(first)
+    assert second.token is not None

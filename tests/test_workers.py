@@ -33,7 +33,7 @@ from resilience import (
 )
 from resilience._worker import Job
 from tests.support.runtime import FakeClock
-from tests.support.threads import PATIENCE, Caller, Gate, together
+from tests.support.threads import PATIENCE, Caller, Gate, WatchingClock, together
 
 
 class LeapingClock(FakeClock):
@@ -754,6 +754,39 @@ def test_a_command_that_calls_itself_is_refused_before_it_starves(
         Caller(down, 1).outcome()
     assert depths == [1, 2, 3]
     assert cmd.snapshot().in_flight == 0
+
+
+@pytest.mark.promise("H1", "D10")
+@pytest.mark.parametrize("between", [0, 1, 2])
+def test_a_worker_does_not_wait_for_its_caller_s_slot(
+    registry: Registry, clock: FakeClock, between: int
+) -> None:
+    """
+    However many calls of others, and deadlines, lie between: nobody else could make room.
+    """
+    bulkhead = Bulkhead(1, max_waiting=1, registry=registry)
+    inner: Any = bulkhead(here)
+    for number in range(between):
+        inner = command(f"own {number}", registry=registry)(deadline(60)(inner))
+    inner = command("worker", registry=registry, isolation="thread", timeout=60)(inner)
+    with pytest.raises(BulkheadFullError):
+        Caller(bulkhead(deadline(60)(inner))).outcome()
+    assert bulkhead.snapshot().in_flight == 0
+
+
+def test_a_worker_of_another_thread_waits_for_its_caller_s_slot() -> None:
+    """
+    A thread that was given the context of a call holds none of its slots: they become free.
+    """
+    watching = WatchingClock()
+    registry = Registry(clock=watching)
+    bulkhead = Bulkhead(1, max_waiting=1, registry=registry)
+    inner = command("worker", registry=registry, isolation="thread", timeout=60)(bulkhead(here))
+    with bulkhead:
+        waits = watching.when(lambda: bulkhead.waiting == 1)
+        caller = Caller(contextvars.copy_context().run, inner)
+        assert waits.wait(PATIENCE)
+    assert caller.outcome() is not here()
 
 
 def test_a_call_on_a_worker_of_its_caller_ends_with_it(real: Registry) -> None:

@@ -114,7 +114,6 @@ def make_plan(
 
 @lru_cache(maxsize=1024)
 def untimed(plan: Plan) -> Plan:
-    """Return a plan without the deadline."""
+    """Return a plan without the deadline, for what ends with no result that could be judged."""
     parts = {name: getattr(plan, name) for name in Plan.__slots__}
-    parts |= {"timeout": None, "quick": 0 if plan.quick == 0 else plan.slow}
-    return Plan(**parts)
+    return Plan(**parts | {"timeout": None, "quick": plan.slow})

@@ -11,6 +11,7 @@ import threading
 import traceback
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -522,3 +523,46 @@ def test_a_fork_keeps_no_lock_and_minds_nobody_who_died(monkeypatch: pytest.Monk
     _fork._before()
     _fork._in_parent()
     assert Caller(CircuitBreaker).outcome().state is State.CLOSED
+
+
+def is_free(lock: Any) -> bool:
+    """Whether a thread gets a lock at once."""
+    if free := lock.acquire(blocking=False):
+        lock.release()
+    return bool(free)
+
+
+class Survivor:
+    """Something that begins anew in a child, or cannot."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.lock = threading.RLock()
+        self.error = error
+        self.begun = False
+
+    def forked(self) -> None:
+        self.begun = True
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [None, ValueError("a clock")])
+def test_a_child_begins_anew_whatever_one_of_its_clocks_raises(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    """
+    What was raised leaves once all have begun anew, and no lock is held then.
+    """
+    survivors = [Survivor(), Survivor(error), Survivor()]
+    monkeypatch.setattr(_fork, "_survivors", set(map(weakref.ref, survivors)))
+    monkeypatch.setattr(_fork, "count", 0)
+    _fork._before()
+    if error is None:
+        _fork._in_child()
+    else:
+        with pytest.raises(ValueError, match="a clock"):
+            _fork._in_child()
+    assert all(each.begun for each in survivors)
+    assert _fork.count
+    locks = [_fork._lock, *(each.lock for each in survivors)]
+    assert all(Caller(is_free, lock).outcome() for lock in locks)

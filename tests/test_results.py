@@ -8,7 +8,7 @@ from contextvars import Context
 
 import pytest
 
-from resilience import Command, Outcome, Registry, State, StateChanged
+from resilience import Bulkhead, Command, Outcome, Registry, State, StateChanged
 from tests.support.runtime import FakeClock
 
 
@@ -157,6 +157,21 @@ def test_what_was_dropped_is_counted_and_let_go(registry: Registry, clock: FakeC
     assert cmd._guard.entry.dropped == []
 
 
+def test_a_slot_that_was_lent_and_dropped_was_a_call_of_who_had_it(
+    registry: Registry, clock: FakeClock
+) -> None:
+    """
+    An interrupt leaves a token of the closed path: the bulkhead has its slot, the command counts.
+    """
+    bulkhead = Bulkhead(1, name="pool", registry=registry)
+    cmd = Command("db", bulkhead=bulkhead, registry=registry)
+    succeed(cmd, 1)  # there is an idle slot now
+    assert Context().run(cmd._guard.quick_enter, cmd._guard.plan) is not None
+    gc.collect()
+    totals = [each.snapshot().totals[Outcome.CANCELLED] for each in (cmd, bulkhead)]
+    assert (totals, bulkhead.in_flight) == ([1, 0], 0)
+
+
 @pytest.mark.promise("C3")
 def test_a_child_has_the_window_and_no_claims(
     registry: Registry, clock: FakeClock, moves: list[State]
@@ -261,3 +276,31 @@ def test_a_draw_that_is_none_adds_nothing(clock: FakeClock, draw: float, wait: f
     )
     cmd.acquire().fail()
     assert cmd.snapshot().retry_after == wait
+
+
+def test_chance_is_drawn_where_no_random_is_given(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A registry of its own asks Python's.
+    """
+    monkeypatch.setattr("random.random", lambda: 0.5)
+    cmd = Registry(clock=clock).command(
+        "db", volume_threshold=1, sleep_window=4, sleep_window_jitter=0.5
+    )
+    cmd.acquire().fail()
+    assert cmd.snapshot().retry_after == 5
+
+
+@pytest.mark.promise("C3")
+def test_a_registry_without_names_tells_its_listeners_after_a_fork(
+    registry: Registry, clock: FakeClock, moves: list[State]
+) -> None:
+    """
+    Although a thread of the parent was telling them of a name that is gone.
+    """
+    registry.listeners._turn.acquire()
+    with registry.lock:
+        registry.forked()
+    registry.command("db", volume_threshold=1).acquire().fail()
+    assert moves == [State.OPEN]

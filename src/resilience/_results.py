@@ -143,9 +143,9 @@ class Results(ABC):
         now: int,
         *,
         duration: int | None,
-        slow: bool = False,
-        error: str | None = None,
-        hold: int = 0,
+        slow: bool,
+        error: str | None,
+        hold: int,
     ) -> None:
         """
         Count the outcome of a call and let the circuit judge it.

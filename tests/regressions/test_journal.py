@@ -10,6 +10,7 @@ import pytest
 
 from resilience import CircuitBreaker, CircuitOpenError, Command, Outcome, Registry, State
 from resilience._core.circuit import Circuit
+from resilience._core.journal import Journal
 from tests.support.runtime import FakeClock
 from tests.support.threads import Caller, together
 
@@ -57,6 +58,34 @@ def test_a_success_written_just_before_the_transition_is_counted(
     assert guard.state is State.OPEN
     totals = guard.snapshot().totals
     assert (totals[Outcome.SUCCESS], totals[Outcome.FAILURE]) == (3, 1)
+
+
+@any_kind
+def test_a_success_written_just_after_the_transition_is_counted(
+    registry: Registry, clock: FakeClock, kind: Any
+) -> None:
+    """
+    Its writer looks once more, and finds that nobody else reads that journal any more.
+    """
+    guard = kind("db", registry=registry, volume_threshold=1, error_percent=1)
+    succeed = guard(lambda: 1)
+    permit = guard.acquire()
+    succeed()  # there is an idle slot now
+    circuit = guard._guard.entry.circuit
+
+    class Late(Journal):
+        def append(self, duration: int) -> None:
+            permit.fail()
+            super().append(duration)
+
+    guard.snapshot()  # reads what was written before
+    late = Late(circuit.generation)
+    late.until = circuit.journal.until
+    circuit.journal = circuit.passing = late
+    succeed()
+    snapshot = guard.snapshot()
+    assert (snapshot.state, snapshot.stale) == (State.OPEN, 1)
+    assert snapshot.totals[Outcome.SUCCESS] == 2
 
 
 @any_kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from resilience._units import nanoseconds
 
@@ -115,5 +115,5 @@ def make_plan(
 @lru_cache(maxsize=1024)
 def untimed(plan: Plan) -> Plan:
     """Return a plan without the deadline, for what ends with no result that could be judged."""
-    parts = {name: getattr(plan, name) for name in Plan.__slots__}
+    parts: dict[str, Any] = {name: getattr(plan, name) for name in Plan.__slots__}
     return Plan(**parts | {"timeout": None, "quick": plan.slow})

@@ -116,4 +116,5 @@ def make_plan(
 def untimed(plan: Plan) -> Plan:
     """Return a plan without the deadline, for what ends with no result that could be judged."""
     parts: dict[str, Any] = {name: getattr(plan, name) for name in Plan.__slots__}
-    return Plan(**parts | {"timeout": None, "quick": plan.slow})
+    parts |= {"timeout": None, "quick": plan.slow}
+    return Plan(**parts)

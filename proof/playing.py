@@ -198,7 +198,7 @@ class AllTests(Tests):
     """Those that were named, all of them, however much work that is."""
 
     work = 300
-    patience = 900.0
+    patience = 300.0
 
     def __init__(self, items: list[pytest.Item]) -> None:
         self._all = items

@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from typing import Any
 
-from proof.threads import Aside, Stop
+from proof.threads import Aside, Stop, telling
 from resilience import Permit, Registry, RejectedError
 from tests.support.runtime import FakeClock
 
@@ -34,9 +34,10 @@ class World:
     def __init__(self, start: str, slots: int = 3) -> None:
         self.clock = FakeClock()
         self.registry = Registry(clock=self.clock, random=lambda: 0.0)
-        self.command = self.registry.command(
-            "db", timeout=None, max_concurrency=slots, volume_threshold=2, sleep_window=1
-        )
+        with telling():
+            self.command = self.registry.command(
+                "db", timeout=None, max_concurrency=slots, volume_threshold=2, sleep_window=1
+            )
         self.succeed = self.command(lambda: "value")
         self.fail = self.command(fault)
         self.kept: list[Permit] = []

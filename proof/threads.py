@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from types import FrameType
 from typing import Any
 
@@ -63,7 +65,14 @@ class TellingLock(type(threading.RLock())):  # type: ignore[misc]
         return bool(self.acquire())
 
 
-_results.RLock = TellingLock  # type: ignore[misc]
+@contextmanager
+def telling() -> Iterator[None]:
+    """Give what is made meanwhile locks that tell, and nothing else: an interrupt may keep one."""
+    _results.RLock = TellingLock  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        _results.RLock = RLock  # type: ignore[misc]
 
 
 class Stop:

@@ -8,9 +8,11 @@ what is played for it.
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +22,8 @@ import pytest
 
 from proof.mistakes import SOURCE, mistakes
 from proof.mutation import reasons
+from proof.parts import PARTS
+from resilience import _results
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.timeout(900)  # the first test waits for parts of others as well
@@ -217,6 +221,15 @@ mutation.afresh(name, ["tests/test_public_api.py::test_a_public_object_shows_its
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode == noticed, ended.stdout + ended.stderr
+
+
+def test_to_ask_for_one_part_changes_nothing_for_another() -> None:
+    """
+    All parts are imported to list them. One of them gave the others a lock that interrupts keep.
+    """
+    for name in PARTS:
+        importlib.import_module(f"proof.{name}")
+    assert _results.RLock is threading.RLock
 
 
 def test_every_survivor_that_is_listed_can_still_be_planted() -> None:

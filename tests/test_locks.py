@@ -26,6 +26,7 @@ STEPS: dict[type, tuple[str, ...]] = {
 @pytest.fixture
 def stepped(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> tuple[Command, set[str]]:
     """A command, and the steps that were taken; one without its lock fails."""
+    gc.collect()  # what other tests have left takes its last steps before they are watched
     command = registry.command(
         "db",
         max_concurrency=1,

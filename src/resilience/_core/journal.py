@@ -28,7 +28,6 @@ class Journal(list[int]):
     __slots__ = ("generation", "until")
 
     def __init__(self, generation: int) -> None:
-        super().__init__()
         self.generation = generation
         self.until = AT_ONCE
         """From then on a success is not to be written here, but recorded."""

@@ -263,6 +263,21 @@ def test_what_is_ignored_late_is_stale_as_well(
         assert cmd.snapshot().stale == stale * late
 
 
+def test_what_was_let_in_against_the_state_is_never_stale(
+    registry: Registry, clock: FakeClock
+) -> None:
+    """
+    It moves nothing in any case, whatever comes of it.
+    """
+    cmd = Command("db", registry=registry, volume_threshold=1, ignore=ValueError)
+    cmd.acquire().fail()
+    cmd.force_closed()
+    with pytest.raises(ValueError, match="invalid"):
+        cmd.call(int, "none")
+    snapshot = cmd.snapshot()
+    assert (snapshot.stale, snapshot.totals[Outcome.IGNORED]) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("draw", "wait"), [(0.0, 4), (0.5, 5), (1.0, 4), (1.5, 4), (-0.5, 4), (float("nan"), 4)]
 )

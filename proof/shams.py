@@ -50,17 +50,14 @@ def run(share: int = 40, seed: int = 1) -> dict[str, Any]:
     covering.bring_up_to_date()
     every = [each for path in sorted(SOURCE.rglob("*.py")) for each in mistakes(path)]
     shams = [Sham(*each) for each in Random(seed).sample(every, len(every) // share)]
-    noticed: list[str] = []
-    played = 0
+    verdicts: dict[str, bool] = {}
 
-    def note(mistake: Mistake, verdict: bool) -> None:
-        nonlocal played
-        played += 1
-        if verdict:
-            noticed.append(mistake.name)
+    def note(mistake: Mistake, noticed: bool) -> None:
+        verdicts[mistake.name] = noticed
 
-    pytest.main(
-        [*covering.OPTIONS, "-s", "tests"], plugins=[Playing(shams, math.inf, note, InForks)]
-    )
-    assert not noticed, f"{len(noticed)} of {played} were noticed: {noticed}"
-    return {"played": played, "noticed": 0}
+    playing = Playing(shams, math.inf, note, InForks)
+    pytest.main([*covering.OPTIONS, "-s", "tests"], plugins=[playing])
+    noticed = [name for name, verdict in verdicts.items() if verdict]
+    assert not noticed, f"{len(noticed)} of {len(verdicts)} were noticed: {noticed}"
+    assert len(verdicts) == len(shams), f"only {len(verdicts)} of {len(shams)} were played"
+    return {"played": len(verdicts), "noticed": len(noticed)}

@@ -18,6 +18,7 @@ from resilience import (
 from resilience.asgi import Health, Middleware, answer
 
 done: list[str] = []
+let_go = anyio.Event()
 inner = FastAPI(routes=[Route("/live", Health())])
 inner.add_exception_handler(RejectedError, answer)
 inner.add_exception_handler(DeadlineExceededError, answer)
@@ -65,7 +66,7 @@ async def stream() -> Any:
 @inner.get("/background", response_class=PlainTextResponse)
 async def background(tasks: BackgroundTasks) -> str:
     async def work() -> None:
-        await anyio.sleep(1)
+        await let_go.wait()
         done.append("done")
 
     tasks.add_task(work)
@@ -74,6 +75,7 @@ async def background(tasks: BackgroundTasks) -> str:
 
 @inner.get("/done", response_class=PlainTextResponse)
 async def what_is_done() -> str:
+    let_go.set()
     return done[0] if done else "not yet"
 
 

@@ -13,6 +13,7 @@ from resilience import CircuitOpenError, DeadlineExceededError, deadline, remain
 from resilience.asgi import Health, Middleware
 
 done: list[str] = []
+let_go = anyio.Event()
 
 
 async def ok(request: Any) -> Any:
@@ -49,13 +50,14 @@ async def stream(request: Any) -> Any:
 
 async def background(request: Any) -> Any:
     async def work() -> None:
-        await anyio.sleep(1)
+        await let_go.wait()
         done.append("done")
 
     return PlainTextResponse("later", background=BackgroundTask(work))
 
 
 async def what_is_done(request: Any) -> Any:
+    let_go.set()
     return PlainTextResponse(done[0] if done else "not yet")
 
 

@@ -32,10 +32,11 @@ import pytest
 
 from proof import covering
 from proof.changed import changed_lines
+from proof.choice import AllTests, Tests
 from proof.ledger import Ledger
 from proof.mistakes import SOURCE, Mistake, mistakes
 from proof.planted import Planted
-from proof.playing import AllTests, Playing, Tests, compile_
+from proof.playing import Playing, compile_
 
 OF_CORE = ("tests/core", "--ignore=tests/core/test_circuit_model.py", "tests/test_breaker.py")
 """The tests for lines of `_core` that have just been changed."""

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from proof import covering
+from proof.choice import Tests
 from proof.mistakes import SOURCE, Mistake, mistakes, parsed
-from proof.playing import Playing, Tests
+from proof.playing import Playing
 
 
 class Sham(Mistake):
